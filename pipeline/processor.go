@@ -1,0 +1,45 @@
+package pipeline
+
+import "context"
+
+// Processor is one step on the way of a batch: parse, opt-out, enrich, match rules. It works in place and serves one
+// worker: it needs no lock.
+//
+// A record gives one or more events or one or more failures, never nothing. An event that must go no further is dropped
+// with a reason (Event.Drop); a record or part of it that cannot be read is failed (Batch.Fail). An error means that the
+// batch cannot go on at all: the worker stops, and nothing of the batch is committed.
+//
+// A processor that keeps a string or slice of the batch longer than the call clones it, at the line that keeps it.
+type Processor interface {
+	Process(ctx context.Context, b *Batch) error
+}
+
+// Sink is where batches end, as rows. It serves one worker.
+type Sink interface {
+	// Append copies what the batch holds into the open chunk; the batch may be released afterwards. Parts that are no
+	// rows for this sink are failed in the batch.
+	Append(b *Batch) error
+	// Size returns the rows and bytes in the open chunk.
+	Size() (rows, bytes int)
+	// Flush sends the open chunk as one block and returns when it is stored for good; then the chunk is empty. On an
+	// error the chunk is kept as it is, and a further Flush of the same chunk is a retry: it stores nothing twice.
+	Flush(ctx context.Context, c Chunk) error
+	// Close gives back what the sink holds. Rows that were not flushed are forgotten: they were not committed either.
+	Close() error
+}
+
+// Chunk names what one Flush stores: one partition's offsets [From, To), read by one epoch of the pipeline. A retry and a
+// replay after a crash carry the same chunk.
+type Chunk struct {
+	Span
+	// Epoch tells a deliberate second reading of the same offsets (a backfill) from a replay.
+	Epoch int
+}
+
+// Publisher sends what a batch has to say to other topics: signals and dead letters.
+type Publisher interface {
+	// Publish hands the batch's signals and failures over. It copies what it needs.
+	Publish(ctx context.Context, b *Batch) error
+	// Flush returns when everything published before is stored by the broker.
+	Flush(ctx context.Context) error
+}
