@@ -1,0 +1,8 @@
+package parse
+
+// Formats lists every source format. They are asked in this order whether a payload of unknown format is theirs, so the
+// stricter ones stand before those that accept more.
+var Formats = []Format{
+	gitleaks,
+	suricata,
+}

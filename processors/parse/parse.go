@@ -1,0 +1,367 @@
+package parse
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unsafe"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/google/uuid"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/schemas"
+)
+
+// Format is one source format.
+type Format struct {
+	Name  string   // as in --source, in topic bindings and in the event's source field
+	Title string   // what it is, for people
+	Phase string   // phase that its events belong to unless the parser knows better
+	Types []string // event types that it may give; the first is that of Out.Event("")
+	Known string   // how it is recognised, in words
+	Frame Frame
+	// Log says that the format is a log: two equal records are two events, so an event's identity is the record's
+	// coordinates. Otherwise it is the piece's content, and sending it twice gives the same ids.
+	Log bool
+	// Match reports whether a payload of unknown format is of this one. Formats are asked in the order of the table.
+	Match func(*Shape) bool
+	// Parse reads one piece. On an error the piece is refused as a whole: what it gave before is taken back.
+	Parse func(*Input, *Out) error
+}
+
+// Frame says how a payload is cut into the pieces that a format reads one by one.
+type Frame uint8
+
+const (
+	Document Frame = iota // the payload as a whole
+	Values                // JSON values, one after the other, in lines or not
+	Lines                 // lines; empty ones are passed over
+)
+
+// Input is one piece of a payload.
+type Input struct {
+	Data   []byte
+	Line   int // of its first byte in the payload, from 1
+	Record *pipeline.Record
+}
+
+// Time returns when the record arrived: the only "now" that a parser knows.
+func (in *Input) Time() time.Time { return in.Record.Time }
+
+// Text returns the piece as a string that shares its memory.
+func (in *Input) Text() string { return alias(in.Data) }
+
+// alias is the only place of this package where bytes become a string without a copy. Records are read-only and outlive
+// the events that point into them.
+func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// Out takes what a format reads from one piece.
+type Out struct {
+	parser *Parser
+	batch  *pipeline.Batch
+	record int
+	format *Format
+	piece  *Input
+
+	first   int      // index of the piece's first event
+	seq     int      // events of this record before the piece
+	secrets []string // to be masked wherever they stand in the piece's events
+	hash    uint64   // of the piece's content, 0 until asked for
+	named   []bool   // for each event of the piece: the format gave it an identity
+}
+
+// Event appends an event of the given type (empty: the format's first) and returns it for the format to fill. The
+// pointer is valid until the next call. Source, phase, class, time and raw are set; identity and finding key follow.
+func (o *Out) Event(typ string) *pipeline.Event {
+	if typ == "" {
+		typ = o.format.Types[0]
+	}
+	e := o.batch.Next(o.record)
+	e.Source, e.Phase, e.Type, e.Class = o.format.Name, o.format.Phase, typ, classOf[typ]
+	e.Raw = o.piece.Text()
+	o.named = append(o.named, false)
+	return e
+}
+
+// ID gives the event an identity of its own, from what names it at its source: equal parts give an equal id. Formats that
+// have such names (a commit's hash, an alert's number) call it; for others the driver takes content or coordinates.
+func (o *Out) ID(e *pipeline.Event, parts ...string) {
+	e.ID = pipeline.NewID(append([]string{"event", o.format.Name}, parts...)...)
+	o.named[len(o.named)-1] = true
+}
+
+// Reject fails one line of the piece, counted from its first; the rest of the piece goes on.
+func (o *Out) Reject(line int, reason string, args ...any) {
+	o.reject(o.piece.Line+line-1, lineOf(o.piece.Data, line), fmt.Sprintf(reason, args...))
+}
+
+func (o *Out) reject(line int, data []byte, reason string) {
+	f := pipeline.Failure{Record: o.record, Line: line, Stage: "parse", Reason: o.parser.scrub(reason)}
+	if o.format != nil {
+		f.Source = o.format.Name
+	}
+	const keep = 16 << 10 // a dead letter shows what is wrong; the record itself stays in its topic
+	if len(data) > keep {
+		data = data[:keep]
+	}
+	text := string(data)
+	for _, s := range o.secrets {
+		text = maskSecret(text, s)
+	}
+	f.Data = []byte(o.parser.scrub(text))
+	o.batch.Fail(f)
+}
+
+// Secret notes a secret that the tool printed. It is masked wherever it stands in the piece's events and dead letters.
+// The result is its keyed fingerprint, which joins what different tools say of the same secret; formats put it into
+// attribute "credential".
+func (o *Out) Secret(secret string) (fingerprint string) {
+	if len(strings.Trim(secret, "*")) < 4 { // masked already, or too short to be told from ordinary text
+		return ""
+	}
+	o.secrets = append(o.secrets, secret)
+	return o.parser.fingerprint(secret)
+}
+
+// Config is what the parser needs to know of its surroundings.
+type Config struct {
+	// Topics binds topics to formats by name. A topic that is not named has its records recognised one by one.
+	Topics map[string]string `yaml:"topics"`
+	// FingerprintKey keys the fingerprints of secrets (HMAC-SHA256). It is kept apart from the data: who has both can
+	// test guesses.
+	FingerprintKey string `yaml:"fingerprint_key"`
+}
+
+// Parser is the first processor of every batch. It serves one worker.
+type Parser struct {
+	topics map[string]*Format
+	key    []byte
+	out    Out
+	inflate
+}
+
+// New returns a parser, or an error that names every topic bound to a format that does not exist.
+func New(cfg Config) (*Parser, error) {
+	p := &Parser{topics: make(map[string]*Format, len(cfg.Topics)), key: []byte(cfg.FingerprintKey)}
+	for topic, name := range cfg.Topics {
+		f := Lookup(name)
+		if f == nil {
+			return nil, fmt.Errorf("topic %q is bound to source %q, which does not exist; `tocsin sources` lists them", topic, name)
+		}
+		p.topics[topic] = f
+	}
+	return p, nil
+}
+
+// Lookup returns the format of that name, or nil.
+func Lookup(name string) *Format {
+	for i := range Formats {
+		if Formats[i].Name == name {
+			return &Formats[i]
+		}
+	}
+	return nil
+}
+
+// Process parses every record of the batch.
+func (p *Parser) Process(_ context.Context, b *pipeline.Batch) error {
+	for i := range b.Records {
+		p.record(b, i)
+	}
+	return nil
+}
+
+func (p *Parser) record(b *pipeline.Batch, i int) {
+	r := &b.Records[i]
+	o := &p.out
+	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], named: o.named[:0]}
+	failed := len(b.Failures)
+
+	data, err := p.payload(r.Value)
+	if err != nil {
+		o.reject(0, nil, err.Error())
+		return
+	}
+	if o.format = p.choose(b.Topic, r, data); o.format == nil {
+		o.reject(0, data, "format not recognised; name it with header tocsin_source, a topic binding or --source")
+		return
+	}
+	switch o.format.Frame {
+	case Document:
+		p.piece(o, data, 1, r)
+	case Lines:
+		for line, rest := 1, data; len(rest) > 0; line++ {
+			var l []byte
+			l, rest = cutLine(rest)
+			if len(bytes.TrimSpace(l)) > 0 {
+				p.piece(o, l, line, r)
+			}
+		}
+	case Values:
+		p.values(o, data, r)
+	}
+	if len(b.Events) == o.first+0 && len(b.Failures) == failed && o.seq == 0 {
+		o.piece = nil
+		o.reject(0, data, "holds nothing of this format")
+	}
+}
+
+// values cuts a payload into JSON values. A broken value costs its line; reading goes on at the next one, because a log
+// shipped whole must not lose its tail to one torn line.
+func (p *Parser) values(o *Out, data []byte, r *pipeline.Record) {
+	line, pos := 1, 0
+	for {
+		n := skipSpace(data[pos:])
+		line += bytes.Count(data[pos:pos+n], newline)
+		if pos += n; pos >= len(data) {
+			return
+		}
+		end, err := valueEnd(data[pos:])
+		if err != nil {
+			bad, rest := cutLine(data[pos:])
+			o.piece = &Input{Data: bad, Line: line, Record: r}
+			o.reject(line, bad, err.Error())
+			pos, line = len(data)-len(rest), line+1
+			continue
+		}
+		piece := data[pos : pos+end]
+		p.piece(o, piece, line, r)
+		line += bytes.Count(piece, newline)
+		pos += end
+	}
+}
+
+var newline = []byte{'\n'}
+
+// piece runs the format over one piece and completes its events.
+func (p *Parser) piece(o *Out, data []byte, line int, r *pipeline.Record) {
+	o.piece = &Input{Data: data, Line: line, Record: r}
+	o.first, o.secrets, o.named, o.hash = len(o.batch.Events), o.secrets[:0], o.named[:0], 0
+	if err := guardDepth(data); err != nil {
+		o.reject(line, data, err.Error())
+		return
+	}
+	if err := o.format.Parse(o.piece, o); err != nil {
+		o.batch.Events = o.batch.Events[:o.first]
+		o.reject(line+lineOfError(err), data, err.Error())
+		return
+	}
+	p.finish(o, r)
+}
+
+// finish fills in what every event of the piece has, whatever its format.
+func (p *Parser) finish(o *Out, r *pipeline.Record) {
+	events := o.batch.Events[o.first:]
+	for i := range events {
+		e := &events[i]
+		if e.Time.IsZero() {
+			e.Time = r.Time
+		}
+		if !o.named[i] {
+			e.ID = o.identity(i)
+		}
+		for j := range r.Headers {
+			if column, ok := strings.CutPrefix(r.Headers[j].Key, "tocsin_"); ok && column != "source" {
+				if v, known := e.Field(column); known && v == "" {
+					// A header that does not fit its field is the sender's mistake, not the record's: the event stands without it.
+					_ = e.SetField(column, string(r.Headers[j].Value))
+				}
+			}
+		}
+	}
+	o.seq += len(events)
+	p.redact(o, events)
+	for i := range events {
+		if e := &events[i]; e.FindingKey == 0 && findingTypes[e.Type] {
+			e.FindingKey = findingKey(e)
+		}
+	}
+}
+
+// identity returns the id of the piece's i-th event that its format did not name: of the coordinates for a log, of the
+// content otherwise.
+func (o *Out) identity(i int) uuid.UUID {
+	if o.format.Log {
+		return pipeline.NewID("event", o.format.Name, o.batch.Topic, o.batch.ID.String(), strconv.Itoa(int(o.batch.Partition)),
+			strconv.FormatInt(o.batch.Records[o.record].Offset, 10), strconv.Itoa(o.seq+i))
+	}
+	if o.hash == 0 {
+		o.hash = xxhash.Sum64(o.piece.Data)
+	}
+	return pipeline.NewID("event", o.format.Name, strconv.FormatUint(o.hash, 16), strconv.Itoa(len(o.piece.Data)), strconv.Itoa(i))
+}
+
+// fingerprint is the first 16 bytes of HMAC-SHA256(key, secret), in hex.
+func (p *Parser) fingerprint(secret string) string {
+	mac := hmac.New(sha256.New, p.key)
+	mac.Write([]byte(secret))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// classOf gives an event type's usual OCSF class.
+var classOf = func() map[string]uint16 {
+	m := make(map[string]uint16, len(schemas.EventTypes))
+	for _, t := range schemas.EventTypes {
+		m[t.Name] = t.Class
+	}
+	return m
+}()
+
+// findingTypes are the event types that are findings: what somebody has to decide about.
+var findingTypes = map[string]bool{
+	"secret.detected": true, "vulnerability.found": true, "malware.detected": true, "compliance.checked": true,
+	"finding.blocked": true, "finding.corrected": true, "finding.accepted": true, "finding.verified": true,
+	"finding.reopened": true, "finding.suppressed": true,
+}
+
+// findingKey names a finding over runs, tools' versions, commits and lines: project, kind, rule or vulnerability, package
+// without version or path, and the host where the finding is about infrastructure. No line number, no commit, no digest.
+func findingKey(e *pipeline.Event) uint64 {
+	kind := "finding"
+	if e.Type == "secret.detected" || e.Type == "compliance.checked" || e.Type == "malware.detected" {
+		kind = e.Type
+	}
+	what := e.Rule
+	if len(e.Vulns) > 0 {
+		what = e.Vulns[0]
+	}
+	where := purlBase(e.Purl)
+	if where == "" {
+		where = normalPath(e.Attr("code.file.path"))
+	}
+	host := ""
+	if where == "" {
+		host = e.Host
+	}
+	d := xxhash.New()
+	for _, s := range []string{e.Project, kind, what, where, host} {
+		_, _ = d.WriteString(s)
+		_, _ = d.Write([]byte{0})
+	}
+	return d.Sum64()
+}
+
+// purlBase cuts version, qualifiers and subpath off a package URL.
+func purlBase(purl string) string {
+	if i := strings.IndexAny(purl, "?#"); i >= 0 {
+		purl = purl[:i]
+	}
+	if i := strings.LastIndexByte(purl, '@'); i > strings.LastIndexByte(purl, '/') {
+		purl = purl[:i]
+	}
+	return purl
+}
+
+// normalPath makes paths of the same file equal: forward slashes, no leading "./" or "/".
+func normalPath(p string) string {
+	p = strings.ReplaceAll(p, `\`, "/")
+	p = strings.TrimPrefix(p, "./")
+	return strings.TrimLeft(p, "/")
+}

@@ -1,0 +1,83 @@
+package parse
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/segmentio/encoding/json"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+)
+
+// redact takes out of the piece's events every secret: those that the format named (Out.Secret), wherever they stand, and
+// what looks like one by itself (credentials in URLs, tokens of well-known shapes, private keys, values of keys named
+// password and the like).
+//
+// Most pieces hold none, and the scan of the raw text tells: the fields stem from it, so they are looked at only when
+// something was found, or when escapes in the raw text could hide a match.
+func (p *Parser) redact(o *Out, events []pipeline.Event) {
+	if len(events) == 0 {
+		return
+	}
+	raw := o.piece.Text()
+	clean := p.scrub(raw)
+	if clean == raw && len(o.secrets) == 0 && !bytes.ContainsRune(o.piece.Data, '\\') {
+		return
+	}
+	for i := range events {
+		e := &events[i]
+		eachText(e, func(s *string) {
+			if *s == "" {
+				return
+			}
+			for _, secret := range o.secrets {
+				*s = maskSecret(*s, secret)
+			}
+			*s = p.scrub(*s)
+		})
+	}
+}
+
+// eachText calls f with every text of the event that could hold what a tool printed. Enumerations, addresses and the
+// event's source are ours.
+func eachText(e *pipeline.Event, f func(*string)) {
+	for _, s := range []*string{
+		&e.Title, &e.Project, &e.Environment, &e.Service, &e.Repo, &e.Ref, &e.Commit, &e.Change, &e.Pipeline, &e.Run, &e.Task,
+		&e.Artifact, &e.Digest, &e.Purl, &e.Rule, &e.Actor, &e.Host, &e.DstDomain, &e.DBName, &e.DBObject, &e.Metric, &e.Raw,
+	} {
+		f(s)
+	}
+	for i := range e.Vulns {
+		f(&e.Vulns[i])
+	}
+	for i := range e.Labels {
+		f(&e.Labels[i])
+	}
+	for i := range e.Attrs {
+		if e.Attrs[i].Key != "credential" { // a keyed fingerprint, made by Secret
+			f(&e.Attrs[i].Value)
+		}
+	}
+}
+
+// mask stands where a secret stood.
+const mask = "[redacted]"
+
+// maskSecret masks a known secret in s: as it is, as JSON writes it, and line by line where it has several.
+func maskSecret(s, secret string) string {
+	s = strings.ReplaceAll(s, secret, mask)
+	if quoted, err := json.Marshal(secret); err == nil {
+		s = strings.ReplaceAll(s, string(quoted[1:len(quoted)-1]), mask)
+	}
+	if plain, err := json.Append(nil, secret, 0); err == nil { // without HTML escapes
+		s = strings.ReplaceAll(s, string(plain[1:len(plain)-1]), mask)
+	}
+	if strings.ContainsAny(secret, "\r\n") {
+		for line := range strings.FieldsFuncSeq(secret, func(r rune) bool { return r == '\n' || r == '\r' }) {
+			if line = strings.TrimSpace(line); len(line) >= 8 {
+				s = strings.ReplaceAll(s, line, mask)
+			}
+		}
+	}
+	return s
+}
