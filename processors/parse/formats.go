@@ -1,8 +1,7 @@
 package parse
 
+import "slices"
+
 // Formats lists every source format. They are asked in this order whether a payload of unknown format is theirs, so the
 // stricter ones stand before those that accept more.
-var Formats = []Format{
-	gitleaks,
-	suricata,
-}
+var Formats = slices.Concat(scannerFormats, forgeFormats, operationFormats)

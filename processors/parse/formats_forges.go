@@ -1,0 +1,4 @@
+package parse
+
+// forgeFormats are what developers, forges, CI and registries emit, and the event envelopes.
+var forgeFormats = []Format{}

@@ -1,0 +1,6 @@
+package parse
+
+// scannerFormats are reports of scanners and inventories: findings and components.
+var scannerFormats = []Format{
+	gitleaks,
+}
