@@ -107,6 +107,24 @@ func (b *Batch) Span() Span {
 	return Span{b.TopicPartition, b.Records[0].Offset, b.Records[len(b.Records)-1].Offset + 1}
 }
 
+// Split parts the batch before the first record at or behind the offset. It is for batches that were not processed yet.
+// Either half may be nil. The records' memory goes back when the second half is released, or the first if it is alone.
+func (b *Batch) Split(offset int64) (before, behind *Batch) {
+	i := 0
+	for i < len(b.Records) && b.Records[i].Offset < offset {
+		i++
+	}
+	switch i {
+	case 0:
+		return nil, b
+	case len(b.Records):
+		return b, nil
+	}
+	behind = &Batch{TopicPartition: b.TopicPartition, Records: append([]Record(nil), b.Records[i:]...), Free: b.Free}
+	b.Records, b.Free = b.Records[:i], nil
+	return b, behind
+}
+
 // Reset empties the batch for another use, keeping its memory.
 func (b *Batch) Reset() {
 	clear(b.Records)

@@ -43,3 +43,9 @@ type Publisher interface {
 	// Flush returns when everything published before is stored by the broker.
 	Flush(ctx context.Context) error
 }
+
+// Output is what detect's state says after a signal.
+type Output struct {
+	Alerts []*Alert
+	Growth []*Growth
+}

@@ -1,0 +1,346 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/google/uuid"
+	"github.com/segmentio/encoding/json"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+)
+
+// Consumer is the ingest role's member of the consumer group. It runs one worker a partition and moves records to it, in
+// two goroutine hops: the poll loop and the worker.
+type Consumer struct {
+	client *kgo.Client
+	admin  *kadm.Client
+	start  func(pipeline.TopicPartition) (*pipeline.Worker, error)
+	log    *zap.Logger
+
+	mu        sync.Mutex // guards the maps: callbacks and the poll loop take turns
+	parts     map[topicPartition]*partition
+	positions map[topicPartition]position
+	failed    chan error
+}
+
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
+// position is what the group knew of a partition when it was given to us.
+type position struct {
+	next int64
+	plan *pipeline.Chunk
+}
+
+// partition is one worker and its queue.
+type partition struct {
+	id     uuid.UUID
+	in     chan *pipeline.Batch
+	cancel context.CancelFunc
+	done   chan struct{}
+	queued atomic.Int32
+	paused atomic.Bool
+}
+
+// queueBatches bounds what waits for a worker; a partition whose queue is full is not fetched until it is empty again.
+const queueBatches = 4
+
+// pollRecords bounds one poll, and so a batch.
+const pollRecords = 16384
+
+// NewConsumer joins the group <cfg.Group>-ingest on the raw topics and on tocsin's own topics that end in the warehouse.
+// start makes the worker of a partition; its Offsets is set by the Consumer.
+func NewConsumer(cfg Config, start func(pipeline.TopicPartition) (*pipeline.Worker, error), log *zap.Logger) (*Consumer, error) {
+	opts, err := cfg.options(log)
+	if err != nil {
+		return nil, err
+	}
+	c := &Consumer{
+		start: start, log: log, parts: map[topicPartition]*partition{}, positions: map[topicPartition]position{},
+		failed: make(chan error, 1),
+	}
+	topics, regex := cfg.subscription(AlertsStateTopic, GrowthTopic, DeadLetterTopic)
+	if regex {
+		opts = append(opts, kgo.ConsumeRegex())
+	}
+	c.client, err = kgo.NewClient(append(opts,
+		kgo.ConsumerGroup(cfg.Group+"-ingest"),
+		kgo.ConsumeTopics(topics...),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxPartitionBytes(4<<20),
+		kgo.MaxDecompressBatchBytes(128<<20),
+		kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.OnOffsetsFetched(c.offsetsFetched),
+		kgo.OnPartitionsAssigned(c.assigned),
+		kgo.OnPartitionsRevoked(c.revoked),
+		kgo.OnPartitionsLost(c.lost),
+	)...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka consumer: %w", err)
+	}
+	c.admin = kadm.NewClient(c.client)
+	return c, nil
+}
+
+// Run polls until ctx ends, a worker fails for good, or the client does. On its way out it lets the workers store what
+// they hold: what was read is stored or not committed.
+func (c *Consumer) Run(ctx context.Context) error {
+	defer c.client.CloseAllowingRebalance()
+	for {
+		fetches := c.client.PollRecords(ctx, pollRecords)
+		if ctx.Err() != nil || fetches.IsClientClosed() {
+			return nil
+		}
+		var fatal error
+		fetches.EachError(func(topic string, p int32, err error) {
+			var kafkaErr *kerr.Error
+			if errors.As(err, &kafkaErr) && !kafkaErr.Retriable {
+				fatal = fmt.Errorf("fetch %s/%d: %w", topic, p, err)
+				return
+			}
+			c.log.Warn("fetch", zap.String("topic", topic), zap.Int32("partition", p), zap.Error(err))
+		})
+		fetches.EachTopic(func(t kgo.FetchTopic) {
+			for i := range t.Partitions {
+				c.dispatch(t.Topic, &t.Partitions[i])
+			}
+		})
+		c.client.AllowRebalance()
+		select {
+		case err := <-c.failed:
+			return err
+		default:
+		}
+		if fatal != nil {
+			return fatal
+		}
+	}
+}
+
+// dispatch hands one partition's records to its worker.
+func (c *Consumer) dispatch(topic string, fetched *kgo.FetchPartition) {
+	if len(fetched.Records) == 0 {
+		return
+	}
+	key := topicPartition{topic, fetched.Partition}
+	c.mu.Lock()
+	p := c.parts[key]
+	c.mu.Unlock()
+	if p == nil {
+		return // revoked since it was fetched: its next owner reads it again
+	}
+	b := &pipeline.Batch{
+		TopicPartition: pipeline.TopicPartition{Topic: topic, ID: p.id, Partition: fetched.Partition},
+		Records:        make([]pipeline.Record, len(fetched.Records)),
+		Free: func() {
+			if p.queued.Add(-1) == 0 && p.paused.CompareAndSwap(true, false) {
+				c.client.ResumeFetchPartitions(map[string][]int32{topic: {key.partition}})
+			}
+		},
+	}
+	for i, r := range fetched.Records {
+		b.Records[i] = pipeline.Record{Offset: r.Offset, Time: r.Timestamp.UTC(), Key: r.Key, Value: r.Value}
+		for _, h := range r.Headers {
+			b.Records[i].Headers = append(b.Records[i].Headers, pipeline.Header{Key: h.Key, Value: h.Value})
+		}
+	}
+	// Pause before the batch is handed over: its release is what resumes.
+	if p.queued.Add(1) >= queueBatches && p.paused.CompareAndSwap(false, true) {
+		c.client.PauseFetchPartitions(map[string][]int32{topic: {key.partition}})
+	}
+	select {
+	case p.in <- b:
+	case <-p.done: // the worker failed; Run is about to hear of it
+		b.Release()
+	}
+}
+
+// offsetsFetched remembers where the group stands, with the plans in its metadata.
+func (c *Consumer) offsetsFetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	note := func(topic string, p int32, next int64, metadata *string) {
+		pos := position{next: next}
+		if metadata != nil {
+			pos.plan = decodePlan(next, *metadata)
+		}
+		c.positions[topicPartition{topic, p}] = pos
+	}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			note(t.Topic, p.Partition, p.Offset, p.Metadata)
+		}
+	}
+	for _, g := range resp.Groups {
+		for _, t := range g.Topics {
+			for _, p := range t.Partitions {
+				note(t.Topic, p.Partition, p.Offset, p.Metadata)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Consumer) assigned(ctx context.Context, _ *kgo.Client, assigned map[string][]int32) {
+	topics := make([]string, 0, len(assigned))
+	for t := range assigned {
+		topics = append(topics, t)
+	}
+	details, err := c.admin.ListTopics(ctx, topics...)
+	if err != nil {
+		c.fail(fmt.Errorf("read the ids of topics: %w", err))
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for topic, partitions := range assigned {
+		for _, n := range partitions {
+			key := topicPartition{topic, n}
+			if _, running := c.parts[key]; running {
+				continue
+			}
+			tp := pipeline.TopicPartition{Topic: topic, ID: uuid.UUID(details[topic].ID), Partition: n}
+			w, err := c.start(tp)
+			if err != nil {
+				c.fail(fmt.Errorf("start %s/%d: %w", topic, n, err))
+				return
+			}
+			w.Partition, w.Offsets = tp, c
+			pos, ok := c.positions[key]
+			if !ok {
+				pos = position{next: -1}
+			}
+			delete(c.positions, key)
+			if pos.plan != nil {
+				pos.plan.TopicPartition = tp
+			}
+			workerCtx, cancel := context.WithCancel(context.Background()) // ends by revoked and lost, not with the poll
+			p := &partition{id: tp.ID, in: make(chan *pipeline.Batch, queueBatches+1), cancel: cancel, done: make(chan struct{})}
+			c.parts[key] = p
+			go func() {
+				defer close(p.done)
+				defer cancel()
+				err := w.Run(workerCtx, p.in, pos.next, pos.plan)
+				err = errors.Join(err, w.Sink.Close())
+				if err != nil && !errors.Is(err, context.Canceled) {
+					c.fail(fmt.Errorf("%s/%d: %w", topic, n, err))
+				}
+			}()
+			c.log.Debug("partition assigned", zap.String("topic", topic), zap.Int32("partition", n), zap.Int64("offset", pos.next))
+		}
+	}
+}
+
+// revoked lets the workers store and commit what they hold before the partitions move on.
+func (c *Consumer) revoked(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
+	c.stop(gone, func(p *partition) { close(p.in) })
+}
+
+// lost stops the workers at once: the partitions have new owners, who send what was planned.
+func (c *Consumer) lost(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
+	c.stop(gone, func(p *partition) { p.cancel() })
+}
+
+func (c *Consumer) stop(gone map[string][]int32, end func(*partition)) {
+	var stopping []*partition
+	c.mu.Lock()
+	for topic, partitions := range gone {
+		for _, n := range partitions {
+			key := topicPartition{topic, n}
+			if p := c.parts[key]; p != nil {
+				delete(c.parts, key)
+				end(p)
+				stopping = append(stopping, p)
+			}
+		}
+	}
+	c.mu.Unlock()
+	for _, p := range stopping {
+		<-p.done
+	}
+}
+
+// fail reports the first error that ends the consumer.
+func (c *Consumer) fail(err error) {
+	select {
+	case c.failed <- err:
+	default:
+	}
+}
+
+// plan is the metadata of a committed offset: the chunk that its owner was about to send.
+type plan struct {
+	Version int   `json:"v"`
+	To      int64 `json:"to"`
+	Epoch   int   `json:"e,omitempty"`
+}
+
+func encodePlan(c *pipeline.Chunk) string {
+	if c == nil {
+		return ""
+	}
+	b, err := json.Marshal(plan{1, c.To, c.Epoch})
+	if err != nil {
+		panic("BUG: " + err.Error())
+	}
+	return string(b)
+}
+
+// decodePlan reads a plan; metadata that is none (another tool committed, or nothing was under way) is nil.
+func decodePlan(from int64, metadata string) *pipeline.Chunk {
+	var p plan
+	if metadata == "" || json.Unmarshal([]byte(metadata), &p) != nil || p.Version != 1 {
+		return nil
+	}
+	return &pipeline.Chunk{Span: pipeline.Span{From: from, To: p.To}, Epoch: p.Epoch}
+}
+
+// Commit implements pipeline.Offsets.
+func (c *Consumer) Commit(ctx context.Context, tp pipeline.TopicPartition, next int64, chunk *pipeline.Chunk) error {
+	metadata := encodePlan(chunk)
+	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
+		for i := range req.Topics {
+			for j := range req.Topics[i].Partitions {
+				req.Topics[i].Partitions[j].Metadata = &metadata
+			}
+		}
+		return nil
+	})
+	var failure error
+	offsets := map[string]map[int32]kgo.EpochOffset{tp.Topic: {tp.Partition: {Epoch: -1, Offset: next}}}
+	c.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+		failure = err
+		if resp == nil {
+			return
+		}
+		for _, t := range resp.Topics {
+			for _, p := range t.Partitions {
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+					failure = err
+				}
+			}
+		}
+	})
+	switch {
+	case failure == nil:
+		return nil
+	case errors.Is(failure, kerr.TopicAuthorizationFailed), errors.Is(failure, kerr.GroupAuthorizationFailed), errors.Is(failure, kerr.OffsetMetadataTooLarge):
+		return &pipeline.Permanent{Err: fmt.Errorf("commit offset %d: %w", next, failure)}
+	}
+	// All else is worth another try: a partition that was lost ends the worker by its context.
+	return fmt.Errorf("commit offset %d: %w", next, failure)
+}

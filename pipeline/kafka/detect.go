@@ -1,0 +1,174 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+)
+
+// Correlator is the state of one partition of the signals topic. Everything since the last Commit is undone by Rollback:
+// an aborted transaction must leave no trace, or its signals count twice.
+type Correlator interface {
+	Process(s *pipeline.Signal, out *pipeline.Output)
+	Commit()
+	Rollback()
+}
+
+// Detect is the detect role's member of the consumer group <cfg.Group>-detect. Each round is one Kafka transaction: the
+// signals that were read, the alerts and growth records they led to, and the offsets.
+type Detect struct {
+	session *kgo.GroupTransactSession
+	start   func(partition int32) Correlator
+	log     *zap.Logger
+	now     func() time.Time
+	source  string
+
+	states map[int32]Correlator
+	gone   chan map[string][]int32
+}
+
+// NewDetect joins the group. instance names this member among others, the same after a restart: a transaction that a
+// crash left open is ended at once by the next start. start makes the state of a partition.
+func NewDetect(cfg Config, instance string, start func(int32) Correlator, now func() time.Time, log *zap.Logger) (*Detect, error) {
+	opts, err := cfg.options(log)
+	if err != nil {
+		return nil, err
+	}
+	d := &Detect{start: start, log: log, now: now, source: "tocsin/" + instance, states: map[int32]Correlator{}, gone: make(chan map[string][]int32, 16)}
+	leave := func(_ context.Context, _ *kgo.Client, gone map[string][]int32) { d.gone <- gone }
+	d.session, err = kgo.NewGroupTransactSession(append(opts,
+		kgo.TransactionalID(cfg.Group+"-detect-"+instance),
+		kgo.TransactionTimeout(30*time.Second),
+		kgo.ConsumerGroup(cfg.Group+"-detect"),
+		kgo.ConsumeTopics(SignalsTopic),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.ProducerLinger(0),
+		kgo.OnPartitionsRevoked(leave),
+		kgo.OnPartitionsLost(leave),
+	)...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka detect: %w", err)
+	}
+	return d, nil
+}
+
+// Run works until ctx ends or a transaction fails for good.
+func (d *Detect) Run(ctx context.Context) error {
+	defer d.session.Close()
+	for {
+		fetches := d.session.PollRecords(ctx, pollRecords)
+		if ctx.Err() != nil || fetches.IsClientClosed() {
+			return nil
+		}
+		fetches.EachError(func(topic string, p int32, err error) {
+			d.log.Warn("fetch", zap.String("topic", topic), zap.Int32("partition", p), zap.Error(err))
+		})
+		d.forget()
+		if fetches.NumRecords() == 0 {
+			continue
+		}
+		if err := d.round(ctx, fetches); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+// forget drops the state of partitions that others own now.
+func (d *Detect) forget() {
+	for {
+		select {
+		case gone := <-d.gone:
+			for _, n := range gone[SignalsTopic] {
+				delete(d.states, n)
+			}
+		default:
+			return
+		}
+	}
+}
+
+// round is one transaction.
+func (d *Detect) round(ctx context.Context, fetches kgo.Fetches) error {
+	if err := d.session.Begin(); err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	touched := map[int32]Correlator{}
+	sent := kgo.AbortingFirstErrPromise(d.session.Client())
+	var failure error
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		state := d.states[p.Partition]
+		if state == nil {
+			state = d.start(p.Partition)
+			d.states[p.Partition] = state
+		}
+		touched[p.Partition] = state
+		var out pipeline.Output
+		for _, r := range p.Records {
+			s, err := pipeline.DecodeSignal(r.Value)
+			if err != nil {
+				failure = errors.Join(failure, fmt.Errorf("%s/%d offset %d: %w", r.Topic, r.Partition, r.Offset, err))
+				continue
+			}
+			state.Process(&s, &out)
+		}
+		failure = errors.Join(failure, d.send(ctx, &out, sent.Promise))
+	})
+	failure = errors.Join(failure, sent.Err())
+	committed, err := d.session.End(ctx, kgo.TransactionEndTry(failure == nil))
+	for _, state := range touched {
+		if committed {
+			state.Commit()
+		} else {
+			state.Rollback()
+		}
+	}
+	if err = errors.Join(failure, err); err != nil {
+		return fmt.Errorf("transaction: %w", err)
+	}
+	if !committed {
+		d.log.Info("transaction aborted by a rebalance; its signals are read again")
+	}
+	return nil
+}
+
+func (d *Detect) send(ctx context.Context, out *pipeline.Output, promise func() func(*kgo.Record, error)) error {
+	now := d.now()
+	for _, a := range out.Alerts {
+		value, err := pipeline.EncodeAlert(a, d.source, now)
+		if err != nil {
+			return err
+		}
+		headers := []kgo.RecordHeader{
+			{Key: "ce_type", Value: []byte(pipeline.AlertType)},
+			{Key: "content-type", Value: []byte("application/cloudevents+json")},
+			{Key: "alert_class", Value: []byte(a.Class)},
+			{Key: "severity_id", Value: []byte(strconv.Itoa(int(a.Severity)))},
+		}
+		if a.Status != pipeline.StatusSuppressed {
+			d.session.Produce(ctx, &kgo.Record{Topic: AlertsPrefix + a.Team, Key: []byte(a.DedupKey), Value: value, Headers: headers, Timestamp: now}, promise())
+		}
+		d.session.Produce(ctx, &kgo.Record{Topic: AlertsStateTopic, Key: []byte(a.ID.String()), Value: value, Headers: headers, Timestamp: now}, promise())
+	}
+	for _, g := range out.Growth {
+		value, err := pipeline.EncodeGrowth(g)
+		if err != nil {
+			return err
+		}
+		key := g.Host + "/" + g.DBName + "/" + g.DBObject
+		d.session.Produce(ctx, &kgo.Record{Topic: GrowthTopic, Key: []byte(key), Value: value, Timestamp: g.Time}, promise())
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package kafka
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+)
+
+// Producer sends signals and dead letters for all workers of the process.
+type Producer struct {
+	client     *kgo.Client
+	partitions int32 // of the signals topic
+}
+
+// NewProducer connects and asks how many partitions the signals topic has. The topic must exist.
+func NewProducer(ctx context.Context, cfg Config, log *zap.Logger) (*Producer, error) {
+	opts, err := cfg.options(log)
+	if err != nil {
+		return nil, err
+	}
+	byKey := kgo.StickyKeyPartitioner(nil)
+	client, err := kgo.NewClient(append(opts,
+		// Watermarks have no key and name their partition; all else goes by key, as every Kafka client does it.
+		kgo.RecordPartitioner(partitioner{byKey}),
+		kgo.ProducerLinger(5*time.Millisecond),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+	)...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka producer: %w", err)
+	}
+	topics, err := kadm.NewClient(client).ListTopics(ctx, SignalsTopic)
+	if err == nil {
+		err = topics[SignalsTopic].Err
+	}
+	if err != nil {
+		client.Close()
+		return nil, fmt.Errorf("read topic %s: %w", SignalsTopic, err)
+	}
+	return &Producer{client, int32(len(topics[SignalsTopic].Partitions))}, nil
+}
+
+// Close sends what is buffered, within ctx, and ends.
+func (p *Producer) Close(ctx context.Context) error {
+	err := p.client.Flush(ctx)
+	p.client.Close()
+	return err
+}
+
+// partitioner sends records without a key to the partition they name.
+type partitioner struct{ kgo.Partitioner }
+
+func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
+	return topicPartitioner{p.Partitioner.ForTopic(topic)}
+}
+
+type topicPartitioner struct{ kgo.TopicPartitioner }
+
+func (topicPartitioner) RequiresConsistency(*kgo.Record) bool { return true }
+
+func (t topicPartitioner) Partition(r *kgo.Record, n int) int {
+	if r.Key == nil && r.Topic == SignalsTopic {
+		return int(r.Partition) % n
+	}
+	return t.TopicPartitioner.Partition(r, n)
+}
+
+// Worker returns the publisher of one worker: it waits for its own records only.
+func (p *Producer) Worker() *WorkerPublisher { return &WorkerPublisher{producer: p} }
+
+// WorkerPublisher implements pipeline.Publisher over the shared producer.
+type WorkerPublisher struct {
+	producer *Producer
+	pending  sync.WaitGroup
+	mu       sync.Mutex
+	err      error
+}
+
+// Publish implements pipeline.Publisher. It returns at once; Flush tells how it went.
+func (w *WorkerPublisher) Publish(ctx context.Context, b *pipeline.Batch) error {
+	for i := range b.Signals {
+		s := &b.Signals[i]
+		w.send(ctx, &kgo.Record{Topic: SignalsTopic, Key: []byte(s.Key), Value: pipeline.AppendSignal(nil, s), Timestamp: s.Ingest})
+	}
+	var seq uint32 // among the failures of one record; they come in the records' order
+	for i := range b.Failures {
+		if seq++; i == 0 || b.Failures[i].Record != b.Failures[i-1].Record {
+			seq = 0
+		}
+		r, err := deadLetter(b, &b.Failures[i], seq)
+		if err != nil {
+			return err
+		}
+		w.send(ctx, r)
+	}
+	return nil
+}
+
+// Watermark tells every partition of the signals topic how far the input partition's event time has come.
+func (w *WorkerPublisher) Watermark(ctx context.Context, tp pipeline.TopicPartition, offset int64, t time.Time) error {
+	value := pipeline.AppendSignal(nil, &pipeline.Signal{Kind: pipeline.SignalWatermark, Origin: tp, Offset: offset, Time: t, Ingest: t})
+	for n := range w.producer.partitions {
+		w.send(ctx, &kgo.Record{Topic: SignalsTopic, Partition: n, Value: value})
+	}
+	return nil
+}
+
+func (w *WorkerPublisher) send(ctx context.Context, r *kgo.Record) {
+	w.pending.Add(1)
+	w.producer.client.Produce(ctx, r, func(_ *kgo.Record, err error) {
+		if err != nil {
+			w.mu.Lock()
+			if w.err == nil {
+				w.err = fmt.Errorf("produce to %s: %w", r.Topic, err)
+			}
+			w.mu.Unlock()
+		}
+		w.pending.Done()
+	})
+}
+
+// Flush implements pipeline.Publisher.
+func (w *WorkerPublisher) Flush(context.Context) error {
+	w.pending.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// deadLetter makes the record of a failure. Its key is the coordinates, so that a replay's copy is told from another.
+func deadLetter(b *pipeline.Batch, f *pipeline.Failure, seq uint32) (*kgo.Record, error) {
+	rec := &b.Records[f.Record]
+	value, err := pipeline.EncodeDeadLetter(&pipeline.DeadLetter{
+		Topic: b.Topic, Partition: b.Partition, Offset: rec.Offset, Seq: seq, Line: uint32(f.Line), Time: rec.Time,
+		Stage: f.Stage, Source: f.Source, Reason: f.Reason, Data: f.Data,
+	})
+	if err != nil {
+		return nil, err
+	}
+	key := append([]byte(b.Topic), 0)
+	key = binary.AppendVarint(key, int64(b.Partition))
+	key = binary.AppendVarint(key, rec.Offset)
+	return &kgo.Record{Topic: DeadLetterTopic, Key: key, Value: value, Timestamp: rec.Time}, nil
+}

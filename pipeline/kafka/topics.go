@@ -1,0 +1,64 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+)
+
+// tocsin's own topics. Alerts of a team go to AlertsPrefix + team.
+const (
+	SignalsTopic     = "tocsin.signals"      // ingest to detect; keyed by the correlation key
+	DeadLetterTopic  = "tocsin.dlq"          // what could not become an event or a row
+	GrowthTopic      = "tocsin.growth"       // what the growth detector says of each database
+	AlertsPrefix     = "tocsin.alerts."      // + dev, sec, ops or mon; keyed by dedup key
+	AlertsStateTopic = "tocsin.alerts.state" // the latest version of every alert, suppressed ones too; compacted, keyed by alert id
+)
+
+// OwnTopics lists every topic that tocsin writes, with the settings it needs.
+func OwnTopics() map[string]map[string]string {
+	const week, day = "604800000", "86400000"
+	topics := map[string]map[string]string{
+		SignalsTopic:     {"retention.ms": day},
+		DeadLetterTopic:  {"retention.ms": week},
+		GrowthTopic:      {"retention.ms": day},
+		AlertsStateTopic: {"cleanup.policy": "compact"},
+	}
+	for _, team := range []string{"dev", "sec", "ops", "mon"} {
+		topics[AlertsPrefix+team] = map[string]string{"retention.ms": week}
+	}
+	return topics
+}
+
+// EnsureTopics creates those of tocsin's own topics that do not exist. Topics that exist are left as they are.
+func EnsureTopics(ctx context.Context, cfg Config, log *zap.Logger) error {
+	opts, err := cfg.options(log)
+	if err != nil {
+		return err
+	}
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
+		return fmt.Errorf("kafka client: %w", err)
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	for name, settings := range OwnTopics() {
+		configs := make(map[string]*string, len(settings))
+		for k, v := range settings {
+			configs[k] = kadm.StringPtr(v)
+		}
+		r, err := adm.CreateTopic(ctx, cfg.Partitions, cfg.Replicas, configs, name)
+		if err == nil {
+			err = r.Err
+		}
+		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+			return fmt.Errorf("create topic %s: %w", name, err)
+		}
+	}
+	return nil
+}

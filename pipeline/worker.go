@@ -1,0 +1,238 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Offsets commits one consumer's progress where the next owner of a partition will find it.
+type Offsets interface {
+	// Commit stores that everything of the partition before next is done for good. plan names the chunk that is sent
+	// next, nil where none is: whoever takes the partition over after a crash sends exactly that chunk again, and the
+	// warehouse knows it already. The commit fails for a worker that lost its partition meanwhile, which keeps it from
+	// sending chunks of its own making.
+	Commit(ctx context.Context, p TopicPartition, next int64, plan *Chunk) error
+}
+
+// Limits say when a worker sends its open chunk.
+type Limits struct {
+	Rows     int           // at so many rows
+	Bytes    int           // at so many bytes of rows
+	Interval time.Duration // at this age of its first row
+}
+
+// Worker carries one partition's batches through the processors into the sink, and commits what is stored. It is one
+// goroutine; nothing in it is shared. See docs/ARCHITECTURE.md for the path step by step.
+//
+// Exactly-once is by the plan: before a chunk is sent, its offsets are committed as metadata of the position before it.
+// A crash leaves the plan behind; the next owner rebuilds the chunk from the same offsets and sends it under the same name.
+type Worker struct {
+	Partition  TopicPartition
+	Processors []Processor
+	Sink       Sink
+	Publisher  Publisher
+	Offsets    Offsets
+	Limits     Limits
+	Epoch      int // names the rows of a deliberate second reading; 0 normally
+
+	// Watermark is called about once a second with the event time that the partition has reached, and the last offset
+	// that took part. nil where nobody needs it.
+	Watermark func(ctx context.Context, p TopicPartition, offset int64, t time.Time) error
+	// Now is the wall clock; it moves the watermark of a partition that is idle.
+	Now func() time.Time
+	Log *zap.Logger
+
+	next     int64     // first offset that is not stored yet
+	to       int64     // first offset behind the open chunk
+	maxTime  time.Time // highest event time seen
+	lastData time.Time // when the last batch came, by Now
+}
+
+const (
+	watermarkEvery = time.Second
+	// idleAfter is how long a partition must be quiet before its watermark follows the clock instead of its events.
+	idleAfter = 5 * time.Second
+	// retry bounds between attempts of a commit or an insert.
+	retryMin, retryMax = 100 * time.Millisecond, 5 * time.Second
+)
+
+// Run works until in is closed and everything is stored (nil), or ctx ends or a step fails for good (the cause). next is
+// the position that was committed, -1 if none was; plan is the chunk that was under way then, nil if none was.
+func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Chunk) error {
+	w.next, w.to = next, next
+	w.lastData = w.Now()
+	if plan != nil && (plan.From != next || plan.To <= plan.From || plan.Epoch != w.Epoch) {
+		w.Log.Warn("a plan that does not fit its position is ignored", zap.Int64("from", plan.From), zap.Int64("to", plan.To), zap.Int64("offset", next))
+		plan = nil
+	}
+	flush := time.NewTimer(time.Hour)
+	flush.Stop()
+	tick := time.NewTicker(watermarkEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case b, ok := <-in:
+			if !ok {
+				return w.flush(ctx, plan)
+			}
+			w.lastData = w.Now()
+			for b != nil {
+				var rest *Batch
+				if plan != nil && b.Span().To > plan.To {
+					b, rest = b.Split(plan.To)
+				}
+				if b != nil {
+					if w.next == w.to {
+						flush.Reset(w.Limits.Interval)
+					}
+					if err := w.append(ctx, b); err != nil {
+						if rest != nil {
+							rest.Release()
+						}
+						return err
+					}
+				}
+				rows, bytes := w.Sink.Size()
+				if plan != nil && (w.to >= plan.To || rest != nil) || rows >= w.Limits.Rows || bytes >= w.Limits.Bytes {
+					if err := w.flush(ctx, plan); err != nil {
+						if rest != nil {
+							rest.Release()
+						}
+						return err
+					}
+					plan = nil
+					flush.Stop()
+					if rest != nil {
+						flush.Reset(w.Limits.Interval)
+					}
+				}
+				b = rest
+			}
+		case <-flush.C:
+			if err := w.flush(ctx, plan); err != nil {
+				return err
+			}
+			plan = nil
+		case <-tick.C:
+			if err := w.watermark(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// append takes one batch through the processors into the open chunk and hands on what it has to say.
+func (w *Worker) append(ctx context.Context, b *Batch) error {
+	defer b.Release()
+	from, to := b.Span().From, b.Span().To
+	if w.next < 0 { // nothing was committed before: the partition begins where its first record stands
+		w.next = from
+	}
+	for _, p := range w.Processors {
+		if err := p.Process(ctx, b); err != nil {
+			return fmt.Errorf("process offsets %d to %d: %w", from, to, err)
+		}
+	}
+	for i := range b.Events {
+		if t := b.Events[i].Time; t.After(w.maxTime) && !t.After(b.Events[i].IngestTime.Add(maxAhead)) {
+			w.maxTime = t
+		}
+	}
+	if err := w.Sink.Append(b); err != nil {
+		return fmt.Errorf("append offsets %d to %d: %w", from, to, err)
+	}
+	if err := w.Publisher.Publish(ctx, b); err != nil {
+		return fmt.Errorf("publish offsets %d to %d: %w", from, to, err)
+	}
+	w.to = to
+	return nil
+}
+
+// maxAhead is how far an event's clock may run ahead of its record's arrival and still move the watermark: one wrong clock
+// must not close everybody's windows.
+const maxAhead = 5 * time.Minute
+
+// flush stores the open chunk and commits it. A plan found at the start names the chunk's end even where its last offsets
+// are gone from the topic.
+func (w *Worker) flush(ctx context.Context, plan *Chunk) error {
+	if w.to == w.next {
+		return nil
+	}
+	c := Chunk{Span{w.Partition, w.next, w.to}, w.Epoch}
+	if rows, _ := w.Sink.Size(); rows > 0 {
+		if plan != nil && plan.From == c.From {
+			c.To = max(c.To, plan.To) // planned by an earlier owner, and its plan still stands in the committed metadata
+		} else if err := w.retry(ctx, "plan", func() error { return w.Offsets.Commit(ctx, w.Partition, c.From, &c) }); err != nil {
+			return err
+		}
+		if err := w.retry(ctx, "insert", func() error { return w.Sink.Flush(ctx, c) }); err != nil {
+			return err
+		}
+	}
+	if err := w.Publisher.Flush(ctx); err != nil {
+		return fmt.Errorf("publish before offset %d: %w", c.To, err)
+	}
+	if err := w.retry(ctx, "commit", func() error { return w.Offsets.Commit(ctx, w.Partition, c.To, nil) }); err != nil {
+		return err
+	}
+	w.next, w.to = c.To, c.To
+	return nil
+}
+
+// Permanent is an error that no repetition mends: the partition was lost, access was refused, a table is missing.
+type Permanent struct{ Err error }
+
+func (p *Permanent) Error() string { return p.Err.Error() }
+func (p *Permanent) Unwrap() error { return p.Err }
+
+func isPermanent(err error) bool {
+	var p *Permanent
+	return errors.As(err, &p)
+}
+
+// retry repeats a step that is safe to repeat until it succeeds, ctx ends or the error is Permanent.
+func (w *Worker) retry(ctx context.Context, what string, step func() error) error {
+	for attempt, wait := 1, retryMin; ; attempt, wait = attempt+1, min(2*wait, retryMax) {
+		err := step()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if isPermanent(err) {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		w.Log.Warn("retry", zap.String("step", what), zap.Int("attempt", attempt), zap.Error(err),
+			zap.String("topic", w.Partition.Topic), zap.Int32("partition", w.Partition.Partition))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// watermark tells how far the partition's event time has come. A partition that has been quiet for a while follows the
+// clock, or the windows over its events would never close.
+func (w *Worker) watermark(ctx context.Context) error {
+	if w.Watermark == nil {
+		return nil
+	}
+	if now := w.Now(); now.Sub(w.lastData) > idleAfter && now.Add(-idleAfter).After(w.maxTime) {
+		w.maxTime = now.Add(-idleAfter)
+	}
+	if w.maxTime.IsZero() || w.to == 0 {
+		return nil
+	}
+	if err := w.Watermark(ctx, w.Partition, w.to-1, w.maxTime); err != nil {
+		return fmt.Errorf("publish watermark: %w", err)
+	}
+	return nil
+}
