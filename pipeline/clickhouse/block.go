@@ -1,0 +1,77 @@
+package clickhouse
+
+import (
+	"sync"
+
+	"github.com/ClickHouse/ch-go/proto"
+)
+
+// table is where a sink's rows go.
+type table[R any] struct {
+	name    string
+	columns []column[R]
+	free    sync.Pool // of *block[R], emptied: between chunks a sink holds no memory, and the next chunk allocates none
+}
+
+// block returns an empty block.
+func (t *table[R]) block() *block[R] {
+	if b, ok := t.free.Get().(*block[R]); ok {
+		return b
+	}
+	return newBlock(t)
+}
+
+// giveBack ends the use of a block.
+func (t *table[R]) giveBack(b *block[R]) {
+	b.input.Reset()
+	b.rows = 0
+	t.free.Put(b)
+}
+
+// block is the rows of one chunk, column by column. It is what one INSERT sends, as often as it takes.
+type block[R any] struct {
+	input proto.Input
+	adds  []func(*R)
+	sizes []func() int
+	rows  int
+}
+
+func newBlock[R any](t *table[R]) *block[R] {
+	b := new(block[R])
+	for _, c := range t.columns {
+		cell := c.open()
+		b.input = append(b.input, proto.InputColumn{Name: c.name, Data: cell.data})
+		b.adds = append(b.adds, cell.add)
+		b.sizes = append(b.sizes, cell.size)
+	}
+	return b
+}
+
+// add copies a row in.
+func (b *block[R]) add(r *R) {
+	for _, add := range b.adds {
+		add(r)
+	}
+	b.rows++
+}
+
+// size returns the bytes that the rows take in memory.
+func (b *block[R]) size() int {
+	n := 0
+	for _, size := range b.sizes {
+		n += size()
+	}
+	return n
+}
+
+// check returns why the row does not fit the table, nil if it does.
+func (t *table[R]) check(r *R) error {
+	for i := range t.columns {
+		if check := t.columns[i].check; check != nil {
+			if err := check(r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,351 @@
+package clickhouse
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/ch-go/proto"
+	"github.com/google/uuid"
+)
+
+// column is one column of a table whose rows are made from values of type R: a line of the tables in event.go and
+// record.go.
+type column[R any] struct {
+	name string
+	open func() cell[R]
+	// check says why a row's value does not fit the column; nil where every value does.
+	check func(*R) error
+}
+
+// cell is one column of one block. Values are copied in; what was appended from may go away afterwards.
+type cell[R any] struct {
+	data proto.ColInput
+	add  func(*R)
+	size func() int // bytes of memory in use
+}
+
+// fixed makes a column of one of ch-go's columns whose values take width bytes.
+func fixed[R any, C interface {
+	proto.ColInput
+	proto.Resettable
+}](name, typ string, width int, open func() (C, func(*R))) column[R] {
+	return column[R]{name: name, open: func() cell[R] {
+		data, add := open()
+		return cell[R]{typed{data, data, proto.ColumnType(typ)}, add, func() int { return width * data.Rows() }}
+	}}
+}
+
+// typed gives a column the very type that the table's column has, so that the server converts nothing.
+type typed struct {
+	proto.ColInput
+	proto.Resettable
+	typ proto.ColumnType
+}
+
+func (t typed) Type() proto.ColumnType { return t.typ }
+
+func u8[R any](name string, get func(*R) uint8) column[R] {
+	return fixed(name, "UInt8", 1, func() (*proto.ColUInt8, func(*R)) {
+		c := new(proto.ColUInt8)
+		return c, func(r *R) { c.Append(get(r)) }
+	})
+}
+
+func u16[R any](name string, get func(*R) uint16) column[R] {
+	return fixed(name, "UInt16", 2, func() (*proto.ColUInt16, func(*R)) {
+		c := new(proto.ColUInt16)
+		return c, func(r *R) { c.Append(get(r)) }
+	})
+}
+
+func u32[R any](name string, get func(*R) uint32) column[R] {
+	return fixed(name, "UInt32", 4, func() (*proto.ColUInt32, func(*R)) {
+		c := new(proto.ColUInt32)
+		return c, func(r *R) { c.Append(get(r)) }
+	})
+}
+
+func u64[R any](name string, get func(*R) uint64) column[R] {
+	return fixed(name, "UInt64", 8, func() (*proto.ColUInt64, func(*R)) {
+		c := new(proto.ColUInt64)
+		return c, func(r *R) { c.Append(get(r)) }
+	})
+}
+
+func i32[R any](name string, get func(*R) int32) column[R] {
+	return fixed(name, "Int32", 4, func() (*proto.ColInt32, func(*R)) {
+		c := new(proto.ColInt32)
+		return c, func(r *R) { c.Append(get(r)) }
+	})
+}
+
+func i64[R any](name string, get func(*R) int64) column[R] {
+	return fixed(name, "Int64", 8, func() (*proto.ColInt64, func(*R)) {
+		c := new(proto.ColInt64)
+		return c, func(r *R) { c.Append(get(r)) }
+	})
+}
+
+func f64[R any](name string, get func(*R) float64) column[R] {
+	return fixed(name, "Float64", 8, func() (*proto.ColFloat64, func(*R)) {
+		c := new(proto.ColFloat64)
+		return c, func(r *R) { c.Append(get(r)) }
+	})
+}
+
+func id[R any](name string, get func(*R) uuid.UUID) column[R] {
+	return fixed(name, "UUID", 16, func() (*proto.ColUUID, func(*R)) {
+		c := new(proto.ColUUID)
+		return c, func(r *R) { c.Append(get(r)) }
+	})
+}
+
+// ip stores the zero Addr as ::, and IPv4 mapped.
+func ip[R any](name string, get func(*R) netip.Addr) column[R] {
+	return fixed(name, "IPv6", 16, func() (*proto.ColIPv6, func(*R)) {
+		c := new(proto.ColIPv6)
+		return c, func(r *R) { c.Append(get(r).As16()) }
+	})
+}
+
+// millis is a DateTime64 in milliseconds, which on the wire is their number since 1970. A time outside of what the type
+// holds becomes the nearest that it does: 1970 also for the zero time.Time.
+func millis[R any](name string, get func(*R) time.Time) column[R] {
+	return fixed(name, "DateTime64(3, 'UTC')", 8, func() (*proto.ColInt64, func(*R)) {
+		c := new(proto.ColInt64)
+		return c, func(r *R) { c.Append(min(max(get(r).UnixMilli(), 0), lastMilli)) }
+	})
+}
+
+// lastMilli is the end of the range of a Date, which tables are partitioned by and which is narrower than DateTime64's.
+var lastMilli = time.Date(2149, 6, 6, 23, 59, 59, 999e6, time.UTC).UnixMilli()
+
+// word is an Enum8 of words, numbered from first. The empty string is the word 0, where there is one.
+func word[R any](name string, first int, words []string, get func(*R) string) column[R] {
+	var typ []string
+	for i, w := range words {
+		typ = append(typ, fmt.Sprintf("'%s' = %d", w, first+i))
+	}
+	number := func(w string) (int8, bool) {
+		if w == "" {
+			return 0, first == 0
+		}
+		i := slices.Index(words, w)
+		return int8(first + i), i >= 0
+	}
+	col := fixed(name, "Enum8("+strings.Join(typ, ", ")+")", 1, func() (*proto.ColInt8, func(*R)) {
+		c := new(proto.ColInt8)
+		return c, func(r *R) {
+			n, _ := number(get(r))
+			c.Append(n)
+		}
+	})
+	col.check = func(r *R) error {
+		if _, ok := number(get(r)); !ok {
+			return fmt.Errorf("column %s: %q is none of %s", name, get(r), strings.Join(words, ", "))
+		}
+		return nil
+	}
+	return col
+}
+
+func str[R any](name string, get func(*R) string) column[R] {
+	return column[R]{name: name, open: func() cell[R] {
+		c := new(text)
+		return cell[R]{c, func(r *R) { c.add(get(r)) }, c.size}
+	}}
+}
+
+func low[R any](name string, get func(*R) string) column[R] {
+	return column[R]{name: name, open: func() cell[R] {
+		c := new(lowCard)
+		return cell[R]{c, func(r *R) { c.add(get(r)) }, c.size}
+	}}
+}
+
+func lows[R any](name string, get func(*R) []string) column[R] {
+	return column[R]{name: name, open: func() cell[R] {
+		c := new(lowCards)
+		return cell[R]{c, func(r *R) {
+			for _, s := range get(r) {
+				c.values.add(s)
+			}
+			c.end()
+		}, c.size}
+	}}
+}
+
+// text is a String column that holds its values as they go over the wire, so that encoding it is one copy.
+type text struct {
+	wire []byte // each value with its length before it
+	rows int
+}
+
+func (c *text) add(s string) {
+	c.wire = append(binary.AppendUvarint(c.wire, uint64(len(s))), s...)
+	c.rows++
+}
+
+func (c *text) Type() proto.ColumnType       { return proto.ColumnTypeString }
+func (c *text) Rows() int                    { return c.rows }
+func (c *text) EncodeColumn(b *proto.Buffer) { b.Buf = append(b.Buf, c.wire...) }
+func (c *text) WriteColumn(w *proto.Writer)  { w.ChainWrite(c.wire) }
+func (c *text) Reset()                       { c.wire, c.rows = c.wire[:0], 0 }
+func (c *text) size() int                    { return len(c.wire) }
+
+// lowCard is a LowCardinality(String) column. ch-go's own keeps the strings that are appended until it is encoded; this
+// one numbers them at once, keeps a copy of each distinct one from block to block, and so neither holds on to a batch nor
+// allocates once it knows the words.
+type lowCard struct {
+	rows  []uint32 // index into words, by row
+	words text     // those of the open block
+	known map[string]*lowWord
+	last  *lowWord // the newest row's: neighbours are often equal
+	block uint32   // number of the open block
+}
+
+// lowWord is a string that was seen, in this block or an earlier one.
+type lowWord struct {
+	text  string
+	index uint32 // in words, if block is the open one
+	block uint32
+}
+
+// maxKnownWords bounds what a column remembers beyond a block; about 100 bytes each.
+const maxKnownWords = 4096
+
+func (c *lowCard) add(s string) {
+	if c.last == nil || c.last.text != s {
+		c.last = c.word(s)
+	}
+	c.rows = append(c.rows, c.last.index)
+}
+
+// word returns the word for s, numbered in the open block.
+func (c *lowCard) word(s string) *lowWord {
+	w := c.known[s]
+	if w == nil {
+		if c.known == nil {
+			c.known, c.block = map[string]*lowWord{}, 1
+		}
+		w = &lowWord{text: strings.Clone(s)}
+		c.known[w.text] = w
+	}
+	if w.block != c.block {
+		w.block, w.index = c.block, uint32(c.words.rows)
+		c.words.add(w.text)
+	}
+	return w
+}
+
+func (c *lowCard) Reset() {
+	c.rows, c.last = c.rows[:0], nil
+	c.words.Reset()
+	c.block++
+	if len(c.known) > maxKnownWords || c.block == 0 {
+		c.known = nil
+	}
+}
+
+func (c *lowCard) Type() proto.ColumnType {
+	return proto.ColumnTypeLowCardinality.Sub(proto.ColumnTypeString)
+}
+func (c *lowCard) Rows() int { return len(c.rows) }
+func (c *lowCard) size() int { return c.words.size() + 4*len(c.rows) }
+
+// EncodeState writes the version of the serialization: shared dictionaries with additional keys, the only one.
+func (c *lowCard) EncodeState(b *proto.Buffer) { b.PutInt64(1) }
+
+// EncodeColumn writes the block's dictionary and, in the narrowest integers that will do, each row's index into it.
+// https://github.com/ClickHouse/ClickHouse/blob/master/src/DataTypes/Serializations/SerializationLowCardinality.cpp
+func (c *lowCard) EncodeColumn(b *proto.Buffer) {
+	if len(c.rows) == 0 {
+		return
+	}
+	const hasAdditionalKeys, needUpdateDictionary = 1 << 9, 1 << 10
+	width := proto.KeyUInt32
+	switch n := c.words.rows; {
+	case n <= 1<<8:
+		width = proto.KeyUInt8
+	case n <= 1<<16:
+		width = proto.KeyUInt16
+	}
+	b.PutInt64(hasAdditionalKeys | needUpdateDictionary | int64(width))
+	b.PutInt64(int64(c.words.rows))
+	c.words.EncodeColumn(b)
+	b.PutInt64(int64(len(c.rows)))
+	b.Buf = slices.Grow(b.Buf, len(c.rows)<<width)
+	switch width {
+	case proto.KeyUInt8:
+		for _, i := range c.rows {
+			b.Buf = append(b.Buf, byte(i))
+		}
+	case proto.KeyUInt16:
+		for _, i := range c.rows {
+			b.Buf = binary.LittleEndian.AppendUint16(b.Buf, uint16(i))
+		}
+	default:
+		for _, i := range c.rows {
+			b.Buf = binary.LittleEndian.AppendUint32(b.Buf, i)
+		}
+	}
+}
+
+func (c *lowCard) WriteColumn(w *proto.Writer) { w.ChainBuffer(c.EncodeColumn) }
+
+// lowCards is an Array(LowCardinality(String)) column.
+type lowCards struct {
+	ends   proto.ColUInt64 // index behind each row's last value
+	values lowCard
+}
+
+// end ends the row whose values were added.
+func (c *lowCards) end() { c.ends.Append(uint64(c.values.Rows())) }
+
+func (c *lowCards) Type() proto.ColumnType      { return proto.ColumnTypeArray.Sub(c.values.Type()) }
+func (c *lowCards) Rows() int                   { return c.ends.Rows() }
+func (c *lowCards) EncodeState(b *proto.Buffer) { c.values.EncodeState(b) }
+func (c *lowCards) EncodeColumn(b *proto.Buffer) {
+	c.ends.EncodeColumn(b)
+	c.values.EncodeColumn(b)
+}
+func (c *lowCards) WriteColumn(w *proto.Writer) {
+	c.ends.WriteColumn(w)
+	c.values.WriteColumn(w)
+}
+func (c *lowCards) Reset() {
+	c.ends.Reset()
+	c.values.Reset()
+}
+func (c *lowCards) size() int { return 8*c.ends.Rows() + c.values.size() }
+
+// pairs is a Map(LowCardinality(String), V) column. Values are added to values, one for each key.
+type pairs[V interface {
+	proto.ColInput
+	proto.Resettable
+}] struct {
+	keys   lowCards
+	values V
+}
+
+func (c *pairs[V]) Type() proto.ColumnType {
+	return proto.ColumnTypeMap.Sub(c.keys.values.Type(), c.values.Type())
+}
+func (c *pairs[V]) Rows() int                   { return c.keys.Rows() }
+func (c *pairs[V]) EncodeState(b *proto.Buffer) { c.keys.EncodeState(b) }
+func (c *pairs[V]) EncodeColumn(b *proto.Buffer) {
+	c.keys.EncodeColumn(b)
+	c.values.EncodeColumn(b)
+}
+func (c *pairs[V]) WriteColumn(w *proto.Writer) {
+	c.keys.WriteColumn(w)
+	c.values.WriteColumn(w)
+}
+func (c *pairs[V]) Reset() {
+	c.keys.Reset()
+	c.values.Reset()
+}

@@ -1,0 +1,204 @@
+package clickhouse
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"time"
+
+	driver "github.com/ClickHouse/clickhouse-go/v2"
+	chdriver "github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// Config says which ClickHouse and how to speak to it. The zero value of each field stands for its default.
+type Config struct {
+	// Addrs are host:port of the native protocol; default 127.0.0.1:9000. The first that answers is used. Several must be
+	// replicas of the same tables: the memory of tokens is theirs in common then, and nowhere else.
+	Addrs    []string
+	Database string // default tocsin
+	User     string // default default
+	Password string
+	TLS      *tls.Config // nil is plain text
+	// Pipeline is the first part of each block's token; default tocsin. Two pipelines that read the same topics into the
+	// same database must differ in it.
+	Pipeline string
+	// InsertTimeout bounds one INSERT, here and as max_execution_time on the server, in whole seconds; default 60 s. It
+	// also bounds how long a worker that was given up may still write, so keep it well below the session timeout times
+	// the blocks that the deduplication window holds.
+	InsertTimeout time.Duration
+	// Conns is how many INSERTs run at the same time, from all sinks; default 4. Each keeps a block's bytes, encoded and
+	// compressed, as its buffer.
+	Conns int
+}
+
+func (c Config) withDefaults() Config {
+	if len(c.Addrs) == 0 {
+		c.Addrs = []string{"127.0.0.1:9000"}
+	}
+	if c.Database == "" {
+		c.Database = "tocsin"
+	}
+	if c.User == "" {
+		c.User = "default"
+	}
+	if c.Pipeline == "" {
+		c.Pipeline = "tocsin"
+	}
+	if c.InsertTimeout == 0 {
+		c.InsertTimeout = time.Minute
+	}
+	if c.Conns == 0 {
+		c.Conns = 4
+	}
+	return c
+}
+
+// DB is one database of one ClickHouse. Its methods may be called from any goroutine; the sinks that it makes serve one
+// worker each.
+type DB struct {
+	cfg     Config
+	server  chdriver.Conn // in no database: a session in one that does not exist is refused
+	conn    chdriver.Conn // in the database
+	inserts *pool
+}
+
+// Open returns the database that cfg names once its server answers. The database itself need not exist yet: Migrate makes
+// it. The caller closes the DB after the last sink.
+func Open(ctx context.Context, cfg Config) (*DB, error) {
+	cfg = cfg.withDefaults()
+	if cfg.InsertTimeout < time.Second {
+		return nil, fmt.Errorf("open clickhouse: insert timeout %v, want 1s at least", cfg.InsertTimeout)
+	}
+	db := &DB{cfg: cfg, inserts: newPool(cfg)}
+	var err error
+	if db.server, err = connect(cfg, ""); err == nil {
+		err = db.server.Ping(ctx)
+	}
+	if err == nil {
+		db.conn, err = connect(cfg, cfg.Database)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open clickhouse at %v: %w", cfg.Addrs, err)
+	}
+	return db, nil
+}
+
+func connect(cfg Config, database string) (chdriver.Conn, error) {
+	return driver.Open(&driver.Options{
+		Addr:        cfg.Addrs,
+		Auth:        driver.Auth{Database: database, Username: cfg.User, Password: cfg.Password},
+		TLS:         cfg.TLS,
+		DialTimeout: dialTimeout,
+		Compression: &driver.Compression{Method: driver.CompressionLZ4},
+		ClientInfo:  driver.ClientInfo{Products: []struct{ Name, Version string }{{Name: "tocsin"}}},
+	})
+}
+
+// Close ends all connections. Inserts under way fail.
+func (db *DB) Close() error {
+	return errors.Join(db.server.Close(), db.conn.Close(), db.inserts.close())
+}
+
+// Ping returns nil when the server answers: what /readyz asks.
+func (db *DB) Ping(ctx context.Context) error { return db.server.Ping(ctx) }
+
+// Exec runs a statement that returns no rows. Args are bound to {name:Type} by driver.Named, or to ? in order.
+func (db *DB) Exec(ctx context.Context, sql string, args ...any) error {
+	return db.conn.Exec(ctx, sql, args...)
+}
+
+// Query runs a statement that returns rows; the caller closes them.
+func (db *DB) Query(ctx context.Context, sql string, args ...any) (chdriver.Rows, error) {
+	return db.conn.Query(ctx, sql, args...)
+}
+
+// QueryRow runs a statement that returns one row.
+func (db *DB) QueryRow(ctx context.Context, sql string, args ...any) chdriver.Row {
+	return db.conn.QueryRow(ctx, sql, args...)
+}
+
+// Limits bound a query that came from outside.
+type Limits struct {
+	Rows int           // result rows; a query that gives more fails
+	Time time.Duration // run time, in whole seconds on the server
+}
+
+// Column is a column of a query's result.
+type Column struct {
+	Name string `json:"name"`
+	Type string `json:"type"` // as ClickHouse writes it
+}
+
+// QueryJSON runs a query that may only read, within limits, and returns its result in values that encoding/json takes:
+// what JSON has no number for (NaN, infinities) is nil. The parameters are bound to {name:Type} in the query by the
+// server, so they need no quoting.
+func (db *DB) QueryJSON(ctx context.Context, sql string, params map[string]any, limits Limits) ([]Column, [][]any, error) {
+	ctx, cancel := context.WithTimeout(ctx, limits.Time)
+	defer cancel()
+	ctx = driver.Context(ctx, driver.WithSettings(driver.Settings{
+		"readonly":             1,
+		"max_result_rows":      limits.Rows,
+		"result_overflow_mode": "throw",
+		"max_execution_time":   max(1, int(limits.Time.Seconds())),
+	}))
+	var args []any
+	for name, value := range params {
+		args = append(args, driver.Named(name, value))
+	}
+	rows, err := db.conn.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Close()
+
+	var columns []Column
+	var scanned []any // pointers to one row's values
+	for _, t := range rows.ColumnTypes() {
+		columns = append(columns, Column{t.Name(), t.DatabaseTypeName()})
+		scanned = append(scanned, reflect.New(t.ScanType()).Interface())
+	}
+	result := [][]any{} // [] in JSON, where nil would be null
+	for rows.Next() {
+		if err := rows.Scan(scanned...); err != nil {
+			return nil, nil, err
+		}
+		row := make([]any, len(scanned))
+		for i, p := range scanned {
+			row[i] = jsonValue(reflect.ValueOf(p).Elem())
+		}
+		result = append(result, row)
+	}
+	return columns, result, rows.Err()
+}
+
+// jsonValue copies v with everything that JSON cannot say made nil: the next row is scanned into v again.
+func jsonValue(v reflect.Value) any {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if v.IsNil() {
+			return nil
+		}
+		if v.Kind() == reflect.Interface || v.Elem().Kind() != reflect.Struct {
+			return jsonValue(v.Elem())
+		}
+	case reflect.Float32, reflect.Float64:
+		if f := v.Float(); math.IsNaN(f) || math.IsInf(f, 0) {
+			return nil
+		}
+	case reflect.Slice:
+		// Addresses and the like know how to write themselves.
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			return slices.Clone(v.Bytes())
+		}
+		list := make([]any, v.Len())
+		for i := range list {
+			list[i] = jsonValue(v.Index(i))
+		}
+		return list
+	}
+	return v.Interface()
+}

@@ -1,0 +1,127 @@
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ClickHouse/ch-go"
+	"go.uber.org/zap"
+)
+
+const dialTimeout = 10 * time.Second
+
+// pool is the connections that inserts go over. It is small: one block at a time goes over each, and their number is what
+// bounds the load on the server.
+type pool struct {
+	addrs   []string
+	options ch.Options
+	slots   chan struct{} // one for each connection in use
+
+	mu     sync.Mutex
+	idle   []*ch.Client
+	closed bool
+}
+
+func newPool(cfg Config) *pool {
+	return &pool{
+		addrs: cfg.Addrs,
+		options: ch.Options{
+			Logger:      zap.NewNop(),
+			Database:    cfg.Database,
+			User:        cfg.User,
+			Password:    cfg.Password,
+			TLS:         cfg.TLS,
+			ClientName:  "tocsin",
+			Compression: ch.CompressionLZ4,
+			DialTimeout: dialTimeout,
+			// How long it takes to notice that the context is done; not how long the server may take.
+			ReadTimeout: time.Second,
+		},
+		slots: make(chan struct{}, cfg.Conns),
+	}
+}
+
+// insert sends one INSERT and returns when the server has stored it for good, or what it says against it.
+func (db *DB) insert(ctx context.Context, q ch.Query) error {
+	ctx, cancel := context.WithTimeout(ctx, db.cfg.InsertTimeout)
+	defer cancel()
+	p := db.inserts
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for a connection: %w", ctx.Err())
+	}
+	c, err := p.get(ctx)
+	if err != nil {
+		return err
+	}
+	// ch-go looks at the context between packets only: a server that stops in the middle of one would hold it for ever.
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	err = c.Do(ctx, q)
+	if !stop() {
+		err = errors.Join(ctx.Err(), err)
+	}
+	p.put(c, err == nil)
+	return err
+}
+
+// get returns an idle connection or a new one, to the first address that answers.
+func (p *pool) get(ctx context.Context) (*ch.Client, error) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil, ErrClosed
+	}
+	if n := len(p.idle); n > 0 {
+		c := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		p.mu.Unlock()
+		return c, nil
+	}
+	p.mu.Unlock()
+
+	var errs error
+	for _, addr := range p.addrs {
+		options := p.options
+		options.Address = addr
+		c, err := ch.Dial(ctx, options)
+		if err == nil {
+			return c, nil
+		}
+		errs = errors.Join(errs, fmt.Errorf("connect to %s: %w", addr, err))
+	}
+	return nil, errs
+}
+
+// put takes a connection back. After an error it is closed, for what is still under way on it is unknown, and so are the
+// idle ones: if the server went away they are as dead, and each would cost a retry to find out.
+func (p *pool) put(c *ch.Client, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ok && !p.closed {
+		p.idle = append(p.idle, c)
+		return
+	}
+	c.Close()
+	p.drop()
+}
+
+// drop closes the idle connections; p.mu is held.
+func (p *pool) drop() {
+	for _, c := range p.idle {
+		c.Close()
+	}
+	p.idle = nil
+}
+
+func (p *pool) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	p.drop()
+	return nil
+}

@@ -1,0 +1,188 @@
+package clickhouse
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ClickHouse/ch-go/proto"
+	"github.com/google/uuid"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+)
+
+// recordSink writes what records hold as JSON, a row each, to a table of its own. It implements pipeline.Sink.
+type recordSink[R any] struct {
+	sink[R]
+	decode func(*pipeline.Record) (*R, error)
+}
+
+// Append decodes the batch's records into the open chunk. A record that does not decode, or that has a word which its
+// column does not know, is failed in the batch.
+func (s *recordSink[R]) Append(b *pipeline.Batch) error {
+	if s.closed {
+		return ErrClosed
+	}
+	for i := range b.Records {
+		row, err := s.decode(&b.Records[i])
+		if err == nil {
+			err = s.table.check(row)
+		}
+		if err != nil {
+			b.Fail(pipeline.Failure{Record: i, Stage: "sink", Reason: err.Error(), Data: slices.Clone(b.Records[i].Value)})
+			continue
+		}
+		s.add(row)
+	}
+	return nil
+}
+
+// AlertSink writes the records of tocsin.alerts.<team> to the table alerts.
+type AlertSink struct{ recordSink[alert] }
+
+// AlertSink returns a new sink.
+func (db *DB) AlertSink() *AlertSink {
+	return &AlertSink{recordSink[alert]{
+		sink: sink[alert]{db: db, table: &alerts},
+		decode: func(r *pipeline.Record) (*alert, error) {
+			a, err := pipeline.DecodeAlert(r.Value)
+			if err != nil {
+				return nil, err
+			}
+			return &alert{a, r.Time}, nil
+		},
+	}}
+}
+
+// alert is a row of alerts.
+type alert struct {
+	*pipeline.Alert
+	recorded time.Time // when Kafka got it
+}
+
+var alerts = table[alert]{name: "alerts", columns: []column[alert]{
+	id("alert_id", func(a *alert) uuid.UUID { return a.ID }),
+	u64("version", func(a *alert) uint64 { return a.Version }),
+	millis("ts", func(a *alert) time.Time { return a.recorded }),
+	millis("first_event_time", func(a *alert) time.Time { return a.FirstEventTime }),
+	millis("last_event_time", func(a *alert) time.Time { return a.LastEventTime }),
+	word("status", 1, []string{pipeline.StatusFiring, pipeline.StatusUpdated, pipeline.StatusSuppressed, pipeline.StatusAcked, pipeline.StatusResolved},
+		func(a *alert) string { return a.Status }),
+	word("team", 1, []string{pipeline.TeamDev, pipeline.TeamSec, pipeline.TeamOps, pipeline.TeamMon}, func(a *alert) string { return a.Team }),
+	word("alert_class", 1, []string{pipeline.ClassNormal, pipeline.ClassSecRequested}, func(a *alert) string { return a.Class }),
+	word("visibility", 1, []string{pipeline.VisibilityTeam, pipeline.VisibilitySecOnly}, func(a *alert) string { return a.Visibility }),
+	low("rule_id", func(a *alert) string { return a.Rule }),
+	u32("rule_version", func(a *alert) uint32 { return uint32(a.RuleVersion) }),
+	u8("severity_id", func(a *alert) uint8 { return a.Severity }),
+	u8("confidence", func(a *alert) uint8 { return a.Confidence }),
+	array("phases", func() *proto.ColArr[uint8] { return proto.NewArray(new(proto.ColUInt8)) }, func(a *alert) []uint8 { return a.Phases }),
+	str("title", func(a *alert) string { return a.Title }),
+	str("summary", func(a *alert) string { return a.Summary }),
+	str("dedup_key", func(a *alert) string { return a.DedupKey }),
+	str("incident_id", func(a *alert) string { return a.Incident }),
+	low("requested_by", func(a *alert) string { return a.RequestedBy }),
+	low("project", func(a *alert) string { return a.Project }),
+	low("environment", func(a *alert) string { return a.Environment }),
+	dict("entities", func() *text { return new(text) }, (*text).add, func(a *alert) map[string]string { return a.Entities }),
+	dict("metrics", func() *proto.ColFloat64 { return new(proto.ColFloat64) }, (*proto.ColFloat64).Append, func(a *alert) map[string]float64 { return a.Metrics }),
+	array("event_ids", func() *proto.ColArr[uuid.UUID] { return proto.NewArray(new(proto.ColUUID)) }, func(a *alert) []uuid.UUID { return a.EventIDs }),
+	u32("event_count", func(a *alert) uint32 { return a.EventCount }),
+	low("campaign_id", func(a *alert) string { return a.Campaign }),
+	lows("attack_ids", func(a *alert) []string { return a.Attacks }),
+	lows("labels", func(a *alert) []string { return a.Labels }),
+	low("suppressed_by", func(a *alert) string { return a.SuppressedBy }),
+	u32("detect_latency_ms", func(a *alert) uint32 { return a.DetectLatencyMS }),
+	str("runbook", func(a *alert) string { return a.Links.Runbook }),
+	str("dashboard", func(a *alert) string { return a.Links.Dashboard }),
+	str("query", func(a *alert) string { return a.Links.Query }),
+}}
+
+// GrowthSink writes the records of tocsin.growth to the table db_growth.
+type GrowthSink struct{ recordSink[pipeline.Growth] }
+
+// GrowthSink returns a new sink. A sample whose time is not credible is stored at the time when Kafka got it.
+func (db *DB) GrowthSink() *GrowthSink {
+	return &GrowthSink{recordSink[pipeline.Growth]{
+		sink: sink[pipeline.Growth]{db: db, table: &growth},
+		decode: func(r *pipeline.Record) (*pipeline.Growth, error) {
+			g, err := pipeline.DecodeGrowth(r.Value)
+			if err != nil {
+				return nil, err
+			}
+			g.Time, _ = clampTime(g.Time, r.Time)
+			return g, nil
+		},
+	}}
+}
+
+var growth = table[pipeline.Growth]{name: "db_growth", columns: []column[pipeline.Growth]{
+	millis("ts", func(g *pipeline.Growth) time.Time { return g.Time }),
+	low("project", func(g *pipeline.Growth) string { return g.Project }),
+	low("host", func(g *pipeline.Growth) string { return g.Host }),
+	low("db_name", func(g *pipeline.Growth) string { return g.DBName }),
+	low("db_object", func(g *pipeline.Growth) string { return g.DBObject }),
+	u64("size_bytes", func(g *pipeline.Growth) uint64 { return g.SizeBytes }),
+	i64("delta_bytes", func(g *pipeline.Growth) int64 { return g.DeltaBytes }),
+	f64("rate_per_min", func(g *pipeline.Growth) float64 { return g.RatePerMin }),
+	f64("doubling_min", func(g *pipeline.Growth) float64 { return g.DoublingMin }),
+	f64("minutes_to_full", func(g *pipeline.Growth) float64 { return g.MinutesToFull }),
+	f64("score", func(g *pipeline.Growth) float64 { return g.Score }),
+	u64("attack_events", func(g *pipeline.Growth) uint64 { return g.AttackEvents }),
+	word("state", 0, []string{"ok", "watch", "warn", "crit"}, func(g *pipeline.Growth) string { return g.State }),
+}}
+
+// DeadLetterSink writes the records of tocsin.dlq to the table dead_letters.
+type DeadLetterSink struct {
+	recordSink[pipeline.DeadLetter]
+}
+
+// DeadLetterSink returns a new sink.
+func (db *DB) DeadLetterSink() *DeadLetterSink {
+	return &DeadLetterSink{recordSink[pipeline.DeadLetter]{
+		sink:   sink[pipeline.DeadLetter]{db: db, table: &deadLetters},
+		decode: func(r *pipeline.Record) (*pipeline.DeadLetter, error) { return pipeline.DecodeDeadLetter(r.Value) },
+	}}
+}
+
+var deadLetters = table[pipeline.DeadLetter]{name: "dead_letters", columns: []column[pipeline.DeadLetter]{
+	millis("ts", func(d *pipeline.DeadLetter) time.Time { return d.Time }),
+	low("kafka_topic", func(d *pipeline.DeadLetter) string { return d.Topic }),
+	i32("kafka_partition", func(d *pipeline.DeadLetter) int32 { return d.Partition }),
+	i64("kafka_offset", func(d *pipeline.DeadLetter) int64 { return d.Offset }),
+	u32("seq", func(d *pipeline.DeadLetter) uint32 { return d.Seq }),
+	u32("line", func(d *pipeline.DeadLetter) uint32 { return d.Line }),
+	low("stage", func(d *pipeline.DeadLetter) string { return d.Stage }),
+	low("source", func(d *pipeline.DeadLetter) string { return d.Source }),
+	str("reason", func(d *pipeline.DeadLetter) string { return d.Reason }),
+	low("rule_id", func(d *pipeline.DeadLetter) string { return d.Rule }),
+	low("column_name", func(d *pipeline.DeadLetter) string { return d.Column }),
+	i32("code", func(d *pipeline.DeadLetter) int32 { return d.Code }),
+	str("data", func(d *pipeline.DeadLetter) string { return string(d.Data) }),
+}}
+
+// array is an Array of what ch-go has a column for.
+func array[R, T any](name string, newArray func() *proto.ColArr[T], get func(*R) []T) column[R] {
+	return column[R]{name: name, open: func() cell[R] {
+		c := newArray()
+		return cell[R]{c, func(r *R) { c.Append(get(r)) }, func() int { return 8*c.Rows() + 16*c.Data.Rows() }}
+	}}
+}
+
+// dict is a Map(LowCardinality(String), V) made from a Go map, in the order of its keys: the same record gives the same
+// row.
+func dict[R, V any, C interface {
+	proto.ColInput
+	proto.Resettable
+}](name string, newValues func() C, add func(C, V), get func(*R) map[string]V) column[R] {
+	return column[R]{name: name, open: func() cell[R] {
+		c := &pairs[C]{values: newValues()}
+		return cell[R]{c, func(r *R) {
+			m := get(r)
+			for _, key := range slices.Sorted(maps.Keys(m)) {
+				c.keys.values.add(key)
+				add(c.values, m[key])
+			}
+			c.keys.end()
+		}, func() int { return c.keys.size() + 16*c.values.Rows() }}
+	}}
+}

@@ -1,0 +1,107 @@
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ClickHouse/ch-go"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+)
+
+// ErrClosed is returned by a sink that was closed.
+var ErrClosed = errors.New("sink is closed")
+
+// sink is what all sinks have in common: the open chunk as a block, and the INSERT that sends it.
+type sink[R any] struct {
+	db     *DB
+	table  *table[R]
+	open   *block[R] // nil while the chunk is empty
+	closed bool
+}
+
+// add copies a row into the open chunk.
+func (s *sink[R]) add(r *R) {
+	if s.open == nil {
+		s.open = s.table.block()
+	}
+	s.open.add(r)
+}
+
+// Size returns the rows and bytes in the open chunk.
+func (s *sink[R]) Size() (rows, bytes int) {
+	if s.open == nil {
+		return 0, 0
+	}
+	return s.open.rows, s.open.size()
+}
+
+// Flush sends the open chunk as one native block in one INSERT. A chunk without rows is nothing to send.
+//
+// The chunk stays open when an error comes back, and Classify says what to do about it: whether the server took the block
+// may be unknown, and another Flush of the same chunk settles that, by its token.
+func (s *sink[R]) Flush(ctx context.Context, c pipeline.Chunk) error {
+	if s.closed {
+		return ErrClosed
+	}
+	if s.open == nil {
+		return nil
+	}
+	if err := s.db.insert(ctx, ch.Query{
+		Body:     s.open.input.Into(s.table.name),
+		Input:    s.open.input,
+		Settings: s.db.insertSettings(Token(s.db.cfg.Pipeline, s.table.name, c)),
+	}); err != nil {
+		return fmt.Errorf("insert %d rows of %s/%d offsets [%d,%d) into %s: %w",
+			s.open.rows, c.Topic, c.Partition, c.From, c.To, s.table.name, err)
+	}
+	s.forget()
+	return nil
+}
+
+// Close forgets the open chunk. It is also how to leave a chunk that must be cut smaller: what the server holds of it, if
+// anything, carries its token.
+func (s *sink[R]) Close() error {
+	s.closed = true
+	s.forget()
+	return nil
+}
+
+func (s *sink[R]) forget() {
+	if s.open == nil {
+		return
+	}
+	s.table.giveBack(s.open)
+	s.open = nil
+}
+
+// Token names a chunk's block to ClickHouse: a block whose token a table has seen is not stored again, whatever is in it.
+// The topic's id tells the topic from a later one of the same name.
+func Token(pipelineName, table string, c pipeline.Chunk) string {
+	return fmt.Sprintf("%s/%s/%s/%d/%d-%d/e%d", pipelineName, table, c.ID, c.Partition, c.From, c.To, c.Epoch)
+}
+
+// insertSettings are those of one INSERT. Servers' defaults differ by version and by profile (DELIVERY, fact 1), so all
+// that the guarantee rests on is said each time. A server skips those it does not know: insert_deduplicate is read by
+// servers before 26.2, deduplicate_insert since.
+func (db *DB) insertSettings(token string) []ch.Setting {
+	return []ch.Setting{
+		{Key: "insert_deduplication_token", Value: token, Important: true},
+		{Key: "insert_deduplicate", Value: "1"},
+		{Key: "deduplicate_insert", Value: "enable"},
+		// Without it a retry skips the table and counts again in the views (servers 24.7 to 26.1).
+		{Key: "deduplicate_blocks_in_dependent_materialized_views", Value: "1", Important: true},
+		{Key: "materialized_views_ignore_errors", Value: "0"},
+		{Key: "async_insert", Value: "0"},
+
+		// One block stays one block: a token over several blocks loses or doubles rows when a retry is cut elsewhere.
+		{Key: "max_insert_threads", Value: "1"},
+		{Key: "min_insert_block_size_rows", Value: "1048449"},
+		{Key: "min_insert_block_size_bytes", Value: "268402944"},
+		{Key: "max_insert_block_size", Value: "1048449"},
+		// Above what clampTimes lets into one block.
+		{Key: "max_partitions_per_insert_block", Value: fmt.Sprint(2 * maxDays)},
+		{Key: "max_execution_time", Value: fmt.Sprint(max(1, int(db.cfg.InsertTimeout.Seconds())))},
+	}
+}
