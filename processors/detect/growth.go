@@ -91,6 +91,8 @@ type growthState struct {
 	Older    uint8 // samples in a row that were older than Time
 	Fast     fastState
 	Logins   evidenceState
+	Profile  profileState
+	Excess   excessState
 }
 
 // growthStateVersion is the first byte of a snapshot. Raise it when growthState changes.
@@ -131,6 +133,19 @@ func (g *Growth) Observe(s GrowthSample) GrowthVerdict {
 		v.Tier, v.Score = GrowthWarn, 0.7
 	case tier == fastEarly:
 		v.Score = 0.2
+	}
+	if t, ok := st.Profile.tick(now, growthCounts{s.Size, s.Rows, s.Commits, s.FailedLogins, s.FailedTests, s.NetIn}, g.cfg.Extent); ok {
+		st.Excess.observe(t, st.Profile.Ticks)
+		if clip := st.Excess.clip(now); clip > 0 {
+			st.Profile.learn(t, clip)
+		}
+	}
+	if x := st.Excess.Strength; x > 0 {
+		v.Score = math.Max(v.Score, x/(1+x))
+		if st.Excess.Since != 0 {
+			v.Tier = max(v.Tier, GrowthWarn)
+			v.Score = math.Max(v.Score, 0.5)
+		}
 	}
 	v.RatePerMin, v.fit = f.rate, f
 	if v.Score > 0 {

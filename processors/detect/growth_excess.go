@@ -1,0 +1,186 @@
+package detect
+
+import (
+	"math"
+	"time"
+)
+
+// Excess is judged on three spans at once: a flood shows on the first, a drip on the last.
+const growthSpans = 3
+
+var excessSpan = [growthSpans]float64{40 * 60, 4 * 3600, 24 * 3600} // seconds
+
+// The knobs of the slow part. All are in natural logarithms or log likelihoods, so none depends on
+// a database's size or traffic; ablations are in bench/results/growth.txt.
+const (
+	// usualMargin: activity above the usual must be this many times what passed as harmless before.
+	// More is fewer false alarms from bursts, and later warnings.
+	usualMargin = 1.5
+	// organicNats: how sure failed logins must make us that the traffic is not more of the usual
+	// clients (who fail as often as ever) before the bar for activity is halved; as sure of the
+	// contrary doubles it. Less trusts the logins more.
+	organicNats = 8.0
+	// testNats: failed tests this improbable double the sensitivity (counted from 2 on, up to 1.5 doublings).
+	testNats = 4.0
+	// loginNats, loginMargin: failed logins this improbable are an attack, if they also are this
+	// many times more so than what passed as harmless before.
+	loginNats, loginMargin = 10.0, 1.8
+	// rewritePart: part of the size that is rewritten in 40 minutes in an attack.
+	rewritePart = 0.012
+	// peakMemory: how long what passed as harmless is remembered, seconds.
+	peakMemory = 20 * 86400.0
+	// warmUp: ticks before anything is judged; full sensitivity at twice as many.
+	warmUp = 288
+)
+
+// activityFloor is the least ln(activity/usual) that is odd, on each span: five, three
+// and twice the usual. Lower is earlier, and takes campaigns for attacks.
+var activityFloor = [growthSpans]float64{1.65, 1.12, 0.72}
+
+// windowState holds sums that decay with their span.
+type windowState struct{ Activity, Logins, UsualLogins, Tests, Size float64 }
+
+// peakState is the largest value that turned out harmless, slowly forgotten.
+type peakState struct{ Usual, Rising float64 }
+
+func (p *peakState) observe(x, sec float64) {
+	p.Usual *= math.Exp(-sec / peakMemory)
+	if x > p.Rising {
+		p.Rising = x
+	} else if x < p.Rising/3 {
+		// It is over and no alarm came of it: this is what the database does.
+		p.Usual, p.Rising = math.Max(p.Usual, p.Rising), math.Max(x, 0)
+	}
+}
+
+// excessState is how far the present is above the usual.
+type excessState struct {
+	Seen, Usual [growthSpans]windowState
+	Rewritten   float64                // bytes of the last 40 minutes
+	Peak        [growthSpans]peakState // of ln(activity/usual)
+	LoginPeak   [growthSpans]peakState // of the log likelihood of failed logins
+	Since       int64                  // of the alarm, Unix nanoseconds; 0: none
+	Calm        uint16                 // calm ticks of an alarm, less the others
+	Strength    float64                // of the evidence, 1 alarms
+	Cause       growthCause            // of Strength
+	Tests       float64                // log likelihood of the failed tests
+	Logins      float64                // of the failed logins
+	Lambda      float64                // growth of the excess, per second; 0: unknown
+	Rate        float64                // of the excess, bytes per second
+}
+
+// growthCause is what spoke loudest.
+type growthCause uint8
+
+const (
+	causeNone growthCause = iota
+	causeActivity
+	causeLogins
+	causeRewrite
+)
+
+// observe judges a tick.
+func (x *excessState) observe(t tick, ticks uint32) {
+	x.add(t)
+	strength, cause := 0.0, causeNone
+	consider := func(s float64, c growthCause) {
+		if s > strength {
+			strength, cause = s, c
+		}
+	}
+	x.Tests, x.Logins = 0, 0
+	for i := range growthSpans {
+		seen, usual := &x.Seen[i], &x.Usual[i]
+		above := math.Log((seen.Activity + t.few) / (usual.Activity + t.few))
+		// Were the growth the usual clients', their failed logins would have grown with it.
+		alien := usual.UsualLogins*math.Expm1(above) - seen.Logins*above
+		tests := poissonNats(seen.Tests, usual.Tests)
+		logins := poissonNats(seen.Logins, usual.Logins)
+		if seen.Logins+1 < 1.5*(usual.Logins+1) {
+			logins = 0
+		}
+		bar := math.Max(activityFloor[i], usualMargin*x.Peak[i].Usual)
+		bar /= math.Exp2(clamp(alien/organicNats, -1, 1) + clamp((tests-2)/testNats, 0, 1.5))
+		consider(above/bar, causeActivity)
+		consider(logins/math.Max(loginNats, loginMargin*x.LoginPeak[i].Usual), causeLogins)
+		if x.Since == 0 && ticks > 2*warmUp {
+			x.Peak[i].observe(above, t.sec)
+			x.LoginPeak[i].observe(logins, t.sec)
+		}
+		x.Tests, x.Logins = math.Max(x.Tests, tests), math.Max(x.Logins, logins)
+	}
+	consider(x.Rewritten/(rewritePart*t.size), causeRewrite)
+	x.Strength, x.Cause = strength*clamp(float64(ticks)/warmUp-1, 0, 1), cause
+	x.alarm(t)
+}
+
+// add takes a tick into the windows.
+func (x *excessState) add(t tick) {
+	for i, span := range excessSpan {
+		keep := math.Exp(-t.sec / span)
+		for _, w := range []*windowState{&x.Seen[i], &x.Usual[i]} {
+			w.Activity *= keep
+			w.Logins *= keep
+			w.UsualLogins *= keep
+			w.Tests *= keep
+			w.Size *= keep
+		}
+		seen, usual := &x.Seen[i], &x.Usual[i]
+		seen.Activity += t.activity
+		seen.Logins += t.d.Logins
+		seen.Tests += t.d.Tests
+		seen.Size += math.Max(t.d.Size, 0)
+		usual.Activity += t.usual.Activity
+		usual.Logins += t.logins
+		usual.UsualLogins += t.usual.Logins
+		usual.Tests += t.usual.Tests
+	}
+	x.Rewritten = x.Rewritten*math.Exp(-t.sec/excessSpan[0]) + t.rewrite
+}
+
+// alarm begins an alarm, or ends it when for an hour, all in all, the ticks were calm: the windows
+// would stay high for a day after a flood.
+func (x *excessState) alarm(t tick) {
+	if x.Since == 0 {
+		if x.Strength >= 1 {
+			x.Since, x.Calm = t.now, 0
+		}
+		return
+	}
+	switch {
+	case t.activity < 1.5*t.usual.Activity+t.few && t.d.Logins < 2*t.logins+3 && t.rewrite < 0.0005*t.size:
+		x.Calm++
+	case x.Calm > 0:
+		x.Calm--
+	}
+	if x.Calm >= 12 {
+		*x = excessState{Seen: x.Usual, Usual: x.Usual, Peak: x.Peak, LoginPeak: x.LoginPeak}
+		for i := range growthSpans {
+			x.Seen[i].Logins = x.Usual[i].Logins
+			x.Peak[i].Rising, x.LoginPeak[i].Rising = 0, 0
+		}
+	}
+}
+
+// clip says how much above the usual may be learnt: much in peace, nothing in the first two days
+// of an alarm, a little later, for a new usual must be learnt some day.
+func (x *excessState) clip(now int64) float64 {
+	switch {
+	case x.Since == 0:
+		return peaceClip
+	case time.Duration(now-x.Since) < 48*time.Hour:
+		return 0
+	}
+	return 1.5
+}
+
+// poissonNats is the log likelihood ratio of n events where mean were expected; 0 if n is not more.
+func poissonNats(n, mean float64) float64 {
+	mean += 0.5
+	if n <= mean {
+		return 0
+	}
+	return n*math.Log(n/mean) - (n - mean)
+}
+
+func clamp(x, lo, hi float64) float64 { return math.Max(lo, math.Min(hi, x)) }

@@ -1,0 +1,257 @@
+package detect
+
+import (
+	"math"
+	"time"
+)
+
+// The slow part knows what the database's clients usually do by hour of the day, on work days and
+// on days off, and looks how far the last minutes, hours and day are above it (growth_excess.go).
+// It works on ticks of five minutes, or longer where the samples are.
+const (
+	growthTick  = 5 * time.Minute
+	growthGap   = 45 * time.Minute // a longer tick tells nothing of its rates and is left out
+	growthCells = 48               // hours of a work day, then hours of a day off
+)
+
+// growthCounts are the readings of a sample, or their increments over a tick. NaN is unknown.
+type growthCounts struct{ Size, Rows, Commits, Logins, Tests, Net float64 }
+
+// add adds the increments that are known to sums of which keep is left.
+func (s *growthCounts) add(d growthCounts, keep float64) {
+	for _, f := range [...]struct {
+		sum *float64
+		x   float64
+	}{{&s.Size, d.Size}, {&s.Rows, d.Rows}, {&s.Commits, d.Commits}, {&s.Logins, d.Logins}, {&s.Net, d.Net}} {
+		if f.x >= 0 {
+			*f.sum = *f.sum*keep + f.x
+		}
+	}
+}
+
+// growthUnit is what the activity of clients is measured in: the best signal the source has. Bytes
+// received are best, for nightly batches, purges and vacuums do not move them.
+type growthUnit uint8
+
+const (
+	unitNone growthUnit = iota
+	unitSize            // bytes the files grew by
+	unitRows            // rows added
+	unitNet             // bytes received
+)
+
+// profileState is what is usual. Rates are per second.
+type profileState struct {
+	Time    int64 // of the last tick, Unix nanoseconds; 0: none
+	Last    growthCounts
+	Ticks   uint32
+	Unit    growthUnit
+	Missing uint16 // ticks in a row without the signal of Unit
+
+	Activity [growthCells]float32 // in Unit
+	Logins   [growthCells]float32 // failed logins
+	Seen     [growthCells]uint16  // ticks that went into a cell
+	Mean     usualRates           // whatever the hour
+
+	All, Clients  growthCounts // sums of about half a day, for the ratios; the latter without bulk loads
+	CommitsPerRow ratioState
+	NetPerRow     ratioState
+	BytesPerRow   ratioState
+	LoginsPerByte ratioState // failed logins per byte received
+}
+
+// usualRates are rates per second, or what they come to over a tick.
+type usualRates struct{ Activity, Logins, Tests float64 }
+
+// ratioState follows the logarithm of a ratio of half-day sums. The step is bounded, so a
+// migration or an attack of some hours moves it little; memory is a day of ticks.
+type ratioState struct {
+	Log float64
+	N   uint32
+}
+
+func (r *ratioState) learn(num, den float64) {
+	if !(num > 0 && den > 0) {
+		return
+	}
+	r.N = min(r.N+1, 300)
+	r.Log += math.Max(-1, math.Min(1, math.Log(num/den)-r.Log)) / float64(r.N)
+	if r.N == 1 {
+		r.Log = math.Log(num / den)
+	}
+}
+
+// value is the ratio, or unknown before an hour of ticks.
+func (r *ratioState) value(unknown float64) float64 {
+	if r.N < 12 {
+		return unknown
+	}
+	return math.Exp(r.Log)
+}
+
+// tick is the increment between two readings, and what the profile makes of it.
+type tick struct {
+	now      int64
+	sec      float64
+	size     float64 // bytes on disk at its end
+	d        growthCounts
+	cell     int
+	activity float64    // of clients, in the profile's unit
+	few      float64    // activity that is never worth a thought
+	usual    usualRates // expected over the tick
+	logins   float64    // failed logins expected, given what was received
+	bulk     bool       // rows came without the commits clients would need for them
+	rewrite  float64    // bytes rewritten: disk grew, rows did not, commits ran wild
+}
+
+// increment of a counter that goes back to 0 at a restart.
+func increment(now, last float64) float64 {
+	if now < last {
+		return now
+	}
+	return now - last
+}
+
+// tick closes a tick if one is due.
+func (p *profileState) tick(now int64, c growthCounts, extent float64) (t tick, ok bool) {
+	if p.Time == 0 {
+		p.Time, p.Last = now, c
+		p.CommitsPerRow = ratioState{math.Log(0.1), 24} // a guess worth two hours of samples
+		return t, false
+	}
+	length := time.Duration(now - p.Time)
+	if length < growthTick-growthTick/20 {
+		return t, false
+	}
+	last := p.Last
+	p.Time, p.Last = now, c
+	if length > growthGap {
+		return t, false
+	}
+	p.Ticks++
+	t = tick{now: now, sec: length.Seconds(), size: c.Size, d: growthCounts{c.Size - last.Size, c.Rows - last.Rows, increment(c.Commits, last.Commits),
+		increment(c.Logins, last.Logins), increment(c.Tests, last.Tests), increment(c.Net, last.Net)}}
+	at := time.Unix(0, now).UTC()
+	t.cell = at.Hour()
+	if d := at.Weekday(); d == time.Saturday || d == time.Sunday {
+		t.cell += 24
+	}
+	p.chooseUnit(&t)
+	p.expect(&t)
+	p.measure(&t, extent)
+	return t, true
+}
+
+// chooseUnit takes the best signal there is. A better one is taken at once, a worse one when the
+// better has been missing for a day; both begin the profile of the activity anew.
+func (p *profileState) chooseUnit(t *tick) {
+	best := unitSize
+	switch {
+	case !math.IsNaN(t.d.Net):
+		best = unitNet
+	case !math.IsNaN(t.d.Rows):
+		best = unitRows
+	}
+	if p.Missing++; best >= p.Unit {
+		p.Missing = 0
+	}
+	if best > p.Unit || p.Missing > 288 {
+		p.Unit, p.Missing, p.Ticks = best, 0, 1
+		p.Activity, p.Seen, p.Mean.Activity = [growthCells]float32{}, [growthCells]uint16{}, 0
+	}
+}
+
+// expect fills what the hour usually brings. A cell seen little leans on the mean of all hours.
+func (p *profileState) expect(t *tick) {
+	n := float64(p.Seen[t.cell])
+	const lean = 4 // ticks
+	t.usual = usualRates{
+		Activity: (float64(p.Activity[t.cell])*n + p.Mean.Activity*lean) / (n + lean) * t.sec,
+		Logins:   (float64(p.Logins[t.cell])*n + p.Mean.Logins*lean) / (n + lean) * t.sec,
+		Tests:    p.Mean.Tests * t.sec,
+	}
+}
+
+// peaceClip is how many times the usual is learnt from while there is no alarm.
+const peaceClip = 8
+
+// bulkCommits is the part of a client's usual commits per row below which rows are a bulk load.
+// A migration commits hundreds of rows at a time; a flood commits as its victim's clients do.
+const bulkCommits = 0.25
+
+// measure says what clients did in the tick, and what was no client's doing.
+func (p *profileState) measure(t *tick, extent float64) {
+	d := &t.d
+	rows := math.Max(d.Rows, 0)
+	commitsPerRow := p.CommitsPerRow.value(math.NaN())
+	t.bulk = d.Commits < bulkCommits*commitsPerRow*(rows-100)-1
+	if u := d.Size - rows*p.BytesPerRow.value(math.NaN()); d.Commits > 10*commitsPerRow*rows+20 && u > 0 {
+		t.rewrite = u
+	}
+	switch p.Unit {
+	case unitNet:
+		perRow := p.NetPerRow.value(math.NaN())
+		t.activity, t.few = d.Net, 10*perRow
+		// What is received and leaves no rows is no growth.
+		if perRow > 0 && d.Rows >= 0 {
+			t.activity = math.Min(d.Net, 4*perRow*d.Rows+t.few)
+		}
+	case unitRows:
+		t.activity, t.few = d.Rows, 10
+	default:
+		t.activity, t.few = d.Size, 2*math.Max(extent, 8192)
+	}
+	if t.bulk || !(t.activity >= 0) {
+		t.activity = t.usual.Activity
+	}
+	if !(t.few > 0) {
+		t.few = t.usual.Activity + 1
+	}
+	t.logins = t.usual.Logins
+	if p.LoginsPerByte.N >= 100 && !t.bulk && d.Net >= 0 {
+		t.logins = math.Max(t.logins, p.LoginsPerByte.value(0)*d.Net)
+	}
+	if math.IsNaN(d.Logins) {
+		d.Logins = t.logins
+	}
+	if math.IsNaN(d.Tests) {
+		d.Tests = t.usual.Tests
+	}
+}
+
+// learn takes the tick into the profile. What is above clip times the usual counts as that much.
+func (p *profileState) learn(t tick, clip float64) {
+	d := t.d
+	if d.Size >= 0 && d.Rows >= 0 && clip >= peaceClip {
+		keep := math.Exp(-t.sec / (12 * 3600))
+		// Commits per row tell a bulk load, so they are learnt from all rows; the rest from clients'.
+		p.All.add(d, keep)
+		if p.All.Rows >= 10 && p.All.Commits >= 10 {
+			p.CommitsPerRow.learn(p.All.Commits, p.All.Rows)
+		}
+		if s := &p.Clients; !t.bulk {
+			s.add(d, keep)
+			p.LoginsPerByte.learn(s.Logins+0.1, s.Net)
+			if s.Rows >= 10 {
+				p.NetPerRow.learn(s.Net, s.Rows)
+				p.BytesPerRow.learn(s.Size, s.Rows)
+			}
+		}
+	}
+	activity, logins := t.activity, d.Logins
+	if p.Ticks > 24 {
+		activity = math.Min(activity, clip*t.usual.Activity+t.few)
+		logins = math.Min(logins, clip*t.usual.Logins+3)
+	}
+	// A cell remembers five days of its hour, the mean three and a half days.
+	follow := func(rate, x, n, memory float64) float64 { return rate + (x/t.sec-rate)/math.Min(n, memory) }
+	c := t.cell
+	p.Seen[c] = min(p.Seen[c]+1, 60)
+	n := float64(p.Seen[c])
+	p.Activity[c] = float32(follow(float64(p.Activity[c]), activity, n, 60))
+	p.Logins[c] = float32(follow(float64(p.Logins[c]), logins, n, 60))
+	n = float64(p.Ticks)
+	p.Mean.Activity = follow(p.Mean.Activity, activity, n, 1000)
+	p.Mean.Logins = follow(p.Mean.Logins, logins, n, 1000)
+	p.Mean.Tests = follow(p.Mean.Tests, math.Min(d.Tests, 8*t.usual.Tests+3), n, 1000)
+}
