@@ -3,4 +3,6 @@ package parse
 // scannerFormats are reports of scanners and inventories: findings and components.
 var scannerFormats = []Format{
 	gitleaks,
+	bundlerAudit,
+	dockerBench,
 }

@@ -121,6 +121,26 @@ func skipSpace(b []byte) int {
 	return len(b)
 }
 
+// isJSON reports whether b begins as a JSON object or array does. Text such as "[WARN] ..." does not.
+func isJSON(b []byte) bool {
+	b = b[skipSpace(b):]
+	if len(b) == 0 || b[0] != '{' && b[0] != '[' {
+		return false
+	}
+	rest := b[1:]
+	if rest = rest[skipSpace(rest):]; len(rest) == 0 {
+		return true
+	}
+	switch c := rest[0]; c {
+	case '"', '}', ']':
+		return true
+	case '{', '[', '-', 't', 'f', 'n':
+		return b[0] == '['
+	default:
+		return b[0] == '[' && c >= '0' && c <= '9'
+	}
+}
+
 // valueEnd returns where the JSON value that starts at b[0] ends. It finds the end only; the parser that reads the value
 // checks its grammar.
 func valueEnd(b []byte) (int, error) {

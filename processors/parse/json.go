@@ -14,7 +14,14 @@ import (
 // decode reads one JSON value into v, which is a pointer to a struct (or slice of structs) with json tags. Its strings
 // share the piece's memory. Keys match exactly; unknown ones are passed over.
 func decode(b []byte, v any) error {
-	rest, err := json.Parse(b, v, json.ZeroCopy|json.DontMatchCaseInsensitiveStructFields)
+	return decodeWith(b, v, json.ZeroCopy|json.DontMatchCaseInsensitiveStructFields)
+}
+
+// decodeFold is decode for reports: keys match in any case, so structs need tags only where words are joined.
+func decodeFold(b []byte, v any) error { return decodeWith(b, v, json.ZeroCopy) }
+
+func decodeWith(b []byte, v any, flags json.ParseFlags) error {
+	rest, err := json.Parse(b, v, flags)
 	if err != nil {
 		return jsonError(err)
 	}
@@ -61,12 +68,16 @@ type Number float64
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (n *Number) UnmarshalJSON(b []byte) error {
-	v, err := strconv.ParseFloat(strings.TrimSpace(strings.Trim(string(b), `"`)), 64)
+	n.set(strings.Trim(string(b), `"`))
+	return nil
+}
+
+func (n *Number) set(s string) {
+	v, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
 	if err != nil {
 		v = math.NaN()
 	}
 	*n = Number(v)
-	return nil
 }
 
 // Or returns the number, or v where there is none.

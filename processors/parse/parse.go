@@ -43,6 +43,7 @@ const (
 	Document Frame = iota // the payload as a whole
 	Values                // JSON values, one after the other, in lines or not
 	Lines                 // lines; empty ones are passed over
+	Reports               // JSON values where the payload is JSON, otherwise the payload as a whole
 )
 
 // Input is one piece of a payload.
@@ -193,7 +194,14 @@ func (p *Parser) record(b *pipeline.Batch, i int) {
 		o.reject(0, data, "format not recognised; name it with header tocsin_source, a topic binding or --source")
 		return
 	}
-	switch o.format.Frame {
+	frame := o.format.Frame
+	if frame == Reports {
+		frame = Document
+		if isJSON(data) {
+			frame = Values
+		}
+	}
+	switch frame {
 	case Document:
 		p.piece(o, data, 1, r)
 	case Lines:

@@ -7,14 +7,15 @@ import (
 	"strings"
 )
 
-// first returns the first of its arguments that is not empty.
-func first(s ...string) string {
+// first returns the first of its arguments that is not its type's zero value.
+func first[T comparable](s ...T) T {
+	var none T
 	for _, v := range s {
-		if v != "" {
+		if v != none {
 			return v
 		}
 	}
-	return ""
+	return none
 }
 
 // positive returns n in decimal, or "" where it is not above zero: what a tool leaves at zero it does not know.
@@ -65,4 +66,21 @@ func addrOf(s string) netip.Addr {
 		return a.WithZone("").Unmap()
 	}
 	return netip.Addr{}
+}
+
+// plain returns a line without the escape sequences that colour it on a terminal.
+func plain(line string) string {
+	for {
+		i := strings.IndexByte(line, 0x1b)
+		if i < 0 {
+			return line
+		}
+		end := i + 1
+		if end < len(line) && line[end] == '[' {
+			for end++; end < len(line) && (line[end] < 0x40 || line[end] > 0x7e); end++ {
+			}
+			end = min(end+1, len(line))
+		}
+		line = line[:i] + line[end:]
+	}
 }
