@@ -3,4 +3,6 @@ package parse
 // operationFormats are what runs: hosts, networks, databases, control planes, metrics and monitoring.
 var operationFormats = []Format{
 	suricata,
+	sshd,
+	syslog,
 }

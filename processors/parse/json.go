@@ -122,14 +122,22 @@ func parseTime(s string) time.Time {
 		return time.Time{}
 	}
 	if c := s[len(s)-1]; c >= '0' && c <= '9' && strings.Trim(s, "0123456789.") == "" && strings.Count(s, ".") <= 1 {
-		return unixTime(s)
+		return storable(unixTime(s))
 	}
 	for _, layout := range timeLayouts {
 		if t, err := time.Parse(layout, s); err == nil {
-			return t.UTC()
+			return storable(t.UTC())
 		}
 	}
 	return time.Time{}
+}
+
+// storable returns t, or none where a DateTime64 could not hold it.
+func storable(t time.Time) time.Time {
+	if y := t.Year(); y < 1970 || y > 2261 {
+		return time.Time{}
+	}
+	return t
 }
 
 var timeLayouts = []string{
