@@ -26,6 +26,7 @@ var EventTypes = []EventType{
 	{"pipelinerun.queued", 0, "a pipeline's run waits"},
 	{"pipelinerun.started", 0, "a pipeline's run began"},
 	{"pipelinerun.finished", 0, "a pipeline's run ended"},
+	{"taskrun.queued", 0, "a step of a run waits"},
 	{"taskrun.started", 0, "a step of a run began"},
 	{"taskrun.finished", 0, "a step of a run ended"},
 	{"build.queued", 0, "a build waits"},

@@ -1,4 +1,6 @@
 package parse
 
 // forgeFormats are what developers, forges, CI and registries emit, and the event envelopes.
-var forgeFormats = []Format{}
+var forgeFormats = []Format{
+	github,
+}
