@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -43,8 +44,9 @@ type Worker struct {
 	// that took part. nil where nobody needs it.
 	Watermark func(ctx context.Context, p TopicPartition, offset int64, t time.Time) error
 	// Now is the wall clock; it moves the watermark of a partition that is idle.
-	Now func() time.Time
-	Log *zap.Logger
+	Now     func() time.Time
+	Log     *zap.Logger
+	Metrics *Metrics
 
 	next     int64     // first offset that is not stored yet
 	to       int64     // first offset behind the open chunk
@@ -79,7 +81,10 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 			return ctx.Err()
 		case b, ok := <-in:
 			if !ok {
-				return w.flush(ctx, plan)
+				if plan != nil {
+					return nil // the planned chunk is not whole: its next owner builds it
+				}
+				return w.flush(ctx, nil)
 			}
 			w.lastData = w.Now()
 			for b != nil {
@@ -88,7 +93,7 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 					b, rest = b.Split(plan.To)
 				}
 				if b != nil {
-					if w.next == w.to {
+					if w.next == w.to && plan == nil {
 						flush.Reset(w.Limits.Interval)
 					}
 					if err := w.append(ctx, b); err != nil {
@@ -99,7 +104,13 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 					}
 				}
 				rows, bytes := w.Sink.Size()
-				if plan != nil && (w.to >= plan.To || rest != nil) || rows >= w.Limits.Rows || bytes >= w.Limits.Bytes {
+				full := rows >= w.Limits.Rows || bytes >= w.Limits.Bytes
+				if plan != nil {
+					// The planned chunk ends where its plan says, whatever today's limits are. Its last offsets may be gone
+					// from the topic; a record behind them tells.
+					full = w.to >= plan.To || rest != nil
+				}
+				if full {
 					if err := w.flush(ctx, plan); err != nil {
 						if rest != nil {
 							rest.Release()
@@ -108,17 +119,13 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 					}
 					plan = nil
 					flush.Stop()
-					if rest != nil {
-						flush.Reset(w.Limits.Interval)
-					}
 				}
 				b = rest
 			}
 		case <-flush.C:
-			if err := w.flush(ctx, plan); err != nil {
+			if err := w.flush(ctx, nil); err != nil {
 				return err
 			}
-			plan = nil
 		case <-tick.C:
 			if err := w.watermark(ctx); err != nil {
 				return err
@@ -144,30 +151,53 @@ func (w *Worker) append(ctx context.Context, b *Batch) error {
 			w.maxTime = t
 		}
 	}
+	w.count(b)
 	if err := w.Sink.Append(b); err != nil {
 		return fmt.Errorf("append offsets %d to %d: %w", from, to, err)
 	}
 	if err := w.Publisher.Publish(ctx, b); err != nil {
 		return fmt.Errorf("publish offsets %d to %d: %w", from, to, err)
 	}
+	for i := range b.Failures {
+		w.Metrics.failed.WithLabelValues(b.Failures[i].Stage).Inc()
+	}
 	w.to = to
 	return nil
+}
+
+// count notes what a processed batch holds, before the sink takes it.
+func (w *Worker) count(b *Batch) {
+	m, topic := w.Metrics, w.Partition.Topic
+	size := 0
+	for i := range b.Records {
+		size += len(b.Records[i].Value)
+	}
+	for i := range b.Events {
+		if reason := b.Events[i].dropped; reason != "" {
+			m.dropped.WithLabelValues(reason).Inc()
+		}
+	}
+	m.records.WithLabelValues(topic).Add(float64(len(b.Records)))
+	m.bytes.WithLabelValues(topic).Add(float64(size))
+	m.events.WithLabelValues(topic).Add(float64(len(b.Events)))
+	m.signals.Add(float64(len(b.Signals)))
 }
 
 // maxAhead is how far an event's clock may run ahead of its record's arrival and still move the watermark: one wrong clock
 // must not close everybody's windows.
 const maxAhead = 5 * time.Minute
 
-// flush stores the open chunk and commits it. A plan found at the start names the chunk's end even where its last offsets
-// are gone from the topic.
+// flush stores the open chunk, under the name that an earlier owner planned for it if there was one, and commits it.
 func (w *Worker) flush(ctx context.Context, plan *Chunk) error {
-	if w.to == w.next {
+	if w.to == w.next && plan == nil {
 		return nil
 	}
 	c := Chunk{Span{w.Partition, w.next, w.to}, w.Epoch}
-	if rows, _ := w.Sink.Size(); rows > 0 {
-		if plan != nil && plan.From == c.From {
-			c.To = max(c.To, plan.To) // planned by an earlier owner, and its plan still stands in the committed metadata
+	started := time.Now()
+	rows, _ := w.Sink.Size()
+	if rows > 0 {
+		if plan != nil {
+			c.To = plan.To // by an earlier owner; the plan still stands in the committed metadata
 		} else if err := w.retry(ctx, "plan", func() error { return w.Offsets.Commit(ctx, w.Partition, c.From, &c) }); err != nil {
 			return err
 		}
@@ -182,6 +212,14 @@ func (w *Worker) flush(ctx context.Context, plan *Chunk) error {
 		return err
 	}
 	w.next, w.to = c.To, c.To
+	m, topic, partition := w.Metrics, w.Partition.Topic, strconv.Itoa(int(w.Partition.Partition))
+	m.stored.WithLabelValues(topic).Add(float64(rows))
+	m.chunk.Observe(float64(rows))
+	m.flushed.Observe(time.Since(started).Seconds())
+	m.position.WithLabelValues(topic, partition).Set(float64(c.To))
+	if !w.maxTime.IsZero() {
+		m.reached.WithLabelValues(topic, partition).Set(float64(w.maxTime.Unix()))
+	}
 	return nil
 }
 
@@ -209,6 +247,7 @@ func (w *Worker) retry(ctx context.Context, what string, step func() error) erro
 		if isPermanent(err) {
 			return fmt.Errorf("%s: %w", what, err)
 		}
+		w.Metrics.retries.WithLabelValues(what).Inc()
 		w.Log.Warn("retry", zap.String("step", what), zap.Int("attempt", attempt), zap.Error(err),
 			zap.String("topic", w.Partition.Topic), zap.Int32("partition", w.Partition.Partition))
 		select {

@@ -1,0 +1,185 @@
+package pipeline_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/pipeline/pipelinetest"
+)
+
+var partition = pipeline.TopicPartition{Topic: "raw", Partition: 3}
+
+// eventEach is a processor that makes one event of each record.
+type eventEach struct{}
+
+func (eventEach) Process(_ context.Context, b *pipeline.Batch) error {
+	for i := range b.Records {
+		b.Next(i)
+	}
+	return nil
+}
+
+func newWorker(w *pipelinetest.Warehouse, o *pipelinetest.Offsets, limits pipeline.Limits) (*pipeline.Worker, *pipelinetest.Sink) {
+	sink := &pipelinetest.Sink{Warehouse: w}
+	return &pipeline.Worker{
+		Partition: partition, Processors: []pipeline.Processor{eventEach{}}, Sink: sink, Publisher: &pipelinetest.Publisher{},
+		Offsets: o, Limits: limits, Now: time.Now, Log: zap.NewNop(), Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
+	}, sink
+}
+
+// batch makes one of the given offsets.
+func batch(offsets ...int64) *pipeline.Batch {
+	b := &pipeline.Batch{TopicPartition: partition}
+	for _, o := range offsets {
+		b.Records = append(b.Records, pipeline.Record{Offset: o, Time: time.Now(), Value: []byte("x")})
+	}
+	return b
+}
+
+func TestWorkerStoresAfterTheInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		warehouse, offsets := pipelinetest.NewWarehouse(), pipelinetest.NewOffsets()
+		w, _ := newWorker(warehouse, offsets, pipeline.Limits{Rows: 100, Bytes: 1 << 20, Interval: 2 * time.Second})
+		in := make(chan *pipeline.Batch, 1)
+		done := make(chan error)
+		go func() { done <- w.Run(t.Context(), in, -1, nil) }()
+		in <- batch(7, 8, 10)
+		time.Sleep(1900 * time.Millisecond)
+		if n := len(warehouse.Offsets()); n != 0 {
+			t.Fatalf("%d rows before the interval was over", n)
+		}
+		time.Sleep(200 * time.Millisecond)
+		synctest.Wait()
+		if n := len(warehouse.Offsets()); n != 3 {
+			t.Fatalf("%d rows after the interval, want 3", n)
+		}
+		if next, plan := offsets.Position(); next != 11 || plan != nil {
+			t.Fatalf("committed %d with plan %v, want 11 with none", next, plan)
+		}
+		close(in)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestWorkerStoresWhatItHoldsAtTheEnd(t *testing.T) {
+	warehouse, offsets := pipelinetest.NewWarehouse(), pipelinetest.NewOffsets()
+	w, _ := newWorker(warehouse, offsets, pipeline.Limits{Rows: 100, Bytes: 1 << 20, Interval: time.Hour})
+	in := make(chan *pipeline.Batch, 1)
+	in <- batch(0, 1)
+	close(in)
+	if err := w.Run(t.Context(), in, -1, nil); err != nil {
+		t.Fatal(err)
+	}
+	if next, _ := offsets.Position(); next != 2 || len(warehouse.Offsets()) != 2 {
+		t.Fatalf("committed %d with %d rows", next, len(warehouse.Offsets()))
+	}
+}
+
+func TestWorkerRetriesUntilTheWarehouseIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		warehouse, offsets := pipelinetest.NewWarehouse(), pipelinetest.NewOffsets()
+		w, sink := newWorker(warehouse, offsets, pipeline.Limits{Rows: 1, Bytes: 1 << 20, Interval: time.Hour})
+		down := time.Now().Add(3 * time.Minute)
+		sink.Fail = func(stored bool) error {
+			if !stored && time.Now().Before(down) {
+				return errors.New("connection refused")
+			}
+			return nil
+		}
+		in := make(chan *pipeline.Batch, 1)
+		in <- batch(0, 1)
+		close(in)
+		if err := w.Run(t.Context(), in, -1, nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := warehouse.Offsets(); got[0] != 1 || got[1] != 1 {
+			t.Fatalf("rows %v", got)
+		}
+	})
+}
+
+// TestWorkerExactlyOnce crashes workers at random moments (before and after each plan, insert and commit) under random
+// batch sizes and limits, restarts them from what was committed, and expects every record exactly once.
+func TestWorkerExactlyOnce(t *testing.T) {
+	seeds := uint64(1000)
+	if testing.Short() {
+		seeds = 100
+	}
+	for seed := range seeds {
+		if got := crashing(t, seed); got != "" {
+			t.Fatalf("seed %d: %s", seed, got)
+		}
+	}
+}
+
+func crashing(t *testing.T, seed uint64) string {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	var topic []int64 // with gaps, as compaction and transaction markers leave them
+	for o := int64(rng.IntN(5)); len(topic) < 200; o += 1 + int64(rng.IntN(3))/2 {
+		topic = append(topic, o)
+	}
+	warehouse, offsets := pipelinetest.NewWarehouse(), pipelinetest.NewOffsets()
+	for crashes := 0; ; crashes++ {
+		step, crashAt := 0, 1+rng.IntN(12)
+		if crashes > 40 {
+			crashAt = 1 << 30
+		}
+		crash := func() error {
+			if step++; step == crashAt {
+				return pipelinetest.ErrCrash
+			}
+			return nil
+		}
+		w, sink := newWorker(warehouse, offsets, pipeline.Limits{Rows: 1 + rng.IntN(30), Bytes: 1 << 20, Interval: time.Hour})
+		sink.Fail = func(bool) error { return crash() }
+		offsets.Fail = func(bool, *pipeline.Chunk) error { return crash() }
+
+		next, plan := offsets.Position()
+		in := make(chan *pipeline.Batch, len(topic))
+		var b *pipeline.Batch
+		for _, o := range topic {
+			if o < next {
+				continue
+			}
+			if b == nil {
+				b = batch()
+			}
+			b.Records = append(b.Records, pipeline.Record{Offset: o, Time: time.Now()})
+			if rng.IntN(4) == 0 {
+				in <- b
+				b = nil
+			}
+		}
+		if b != nil {
+			in <- b
+		}
+		close(in)
+		err := w.Run(t.Context(), in, next, plan)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, pipelinetest.ErrCrash.Err) {
+			return err.Error()
+		}
+	}
+	got := warehouse.Offsets()
+	for _, o := range topic {
+		if got[o] != 1 {
+			return "an offset is stored " + string(rune('0'+got[o])) + " times"
+		}
+	}
+	if len(got) != len(topic) {
+		return "rows of offsets that the topic does not have"
+	}
+	return ""
+}
