@@ -5,4 +5,5 @@ var operationFormats = []Format{
 	suricata,
 	sshd,
 	syslog,
+	prometheus,
 }
