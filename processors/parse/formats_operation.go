@@ -6,4 +6,5 @@ var operationFormats = []Format{
 	sshd,
 	syslog,
 	prometheus,
+	dbSizes,
 }
