@@ -52,7 +52,8 @@ type GrowthVerdict struct {
 	TimeToFullHigh time.Duration // about one in ten is later
 	AttackEvidence float64       // attack events of the last minutes above the series' usual
 
-	fit fit
+	cause growthCause
+	fit   fit // of causeShape
 }
 
 // Explain says in one line why the verdict has its tier.
@@ -60,13 +61,15 @@ func (v GrowthVerdict) Explain() string {
 	if v.Tier == GrowthOK {
 		return "growth as usual"
 	}
-	s := fmt.Sprintf("%s: %.3g MB/min", v.Tier, v.RatePerMin/1e6)
+	s := fmt.Sprintf("%s: %s, %.3g MB/min", v.Tier, growthCauses[v.cause], v.RatePerMin/1e6)
 	if v.Doubling > 0 {
-		s += fmt.Sprintf(", increments double every %s (R2 %.2f over %s, size +%.2f %%)",
-			v.Doubling.Round(time.Second), v.fit.r2, v.fit.span, 100*v.fit.gain)
+		s += fmt.Sprintf(", increments double every %s", v.Doubling.Round(time.Second))
 	}
-	if v.AttackEvidence > 0 {
-		s += fmt.Sprintf(", %.0f attack events", v.AttackEvidence)
+	if v.cause == causeShape {
+		s += fmt.Sprintf(" (R2 %.2f over %s, size +%.2f %%)", v.fit.r2, v.fit.span, 100*v.fit.gain)
+	}
+	if v.AttackEvidence >= 1 {
+		s += fmt.Sprintf(", %.0f attack events above the usual in %s", v.AttackEvidence, evidenceWindow)
 	}
 	if v.TimeToFull > 0 {
 		s += fmt.Sprintf(", full in %s (%s to %s)", v.TimeToFull.Round(time.Second),
@@ -116,54 +119,93 @@ func (g *Growth) Observe(s GrowthSample) GrowthVerdict {
 	}
 	st.Time, st.Older = now, 0
 
-	st.Logins.counter(now, s.FailedLogins)
+	st.Logins.counter(now, known(s.FailedLogins))
 	v := GrowthVerdict{Time: s.Time, AttackEvidence: st.Logins.excess(now)}
-	if !(s.Size > 0) || math.IsInf(s.Size, 1) {
+	if !(known(s.Size) > 0) {
 		return v
 	}
-	tier, f := st.Fast.observe(st.SizeTime, st.Size, now, s.Size)
+	g.slow(&v, s)
+	g.fast(&v, s)
 	st.SizeTime, st.Size = now, s.Size
+	return v
+}
+
+// slow judges by what is usual at this hour; it needs no short samples, but days of them.
+func (g *Growth) slow(v *GrowthVerdict, s GrowthSample) {
+	now, x := s.Time.UnixNano(), &g.st.Excess
+	counts := growthCounts{s.Size, known(s.Rows), known(s.Commits), known(s.FailedLogins), known(s.FailedTests), known(s.NetIn)}
+	if t, ok := g.st.Profile.tick(now, counts, g.cfg.Extent); ok {
+		x.observe(t, g.st.Profile.Ticks)
+		if clip := x.clip(now); clip > 0 {
+			g.st.Profile.learn(t, clip)
+		}
+	}
+	v.RatePerMin = x.Seen[0].Size / excessSpan[0] * 60
+	v.Score, v.cause = x.Strength/(1+x.Strength), x.Cause
+	if x.Since == 0 {
+		if x.Strength >= watchStrength {
+			v.Tier = GrowthWatch
+		}
+		return
+	}
+	v.Tier, v.Score = GrowthWarn, math.Max(v.Score, 0.5)
+	if eta, low, high, ok := x.forecast(now, g.cfg.Capacity-s.Size); ok {
+		v.TimeToFull, v.TimeToFullLow, v.TimeToFullHigh = eta, low, high
+		v.Doubling = minutes(x.Trend.Doubling / 60)
+	}
+	if x.Strength >= critStrength || v.TimeToFull > 0 && v.TimeToFull < critTimeToFull {
+		v.Tier = GrowthCrit
+	}
+}
+
+const (
+	watchStrength  = 0.7           // part of the evidence an alarm takes that is worth a look
+	critStrength   = 2             // times the evidence of an alarm that leaves no doubt
+	critTimeToFull = 6 * time.Hour // an alarm with this forecast or less cannot wait
+)
+
+// fast judges the last minutes by their shape alone; it knows nothing of the usual.
+func (g *Growth) fast(v *GrowthVerdict, s GrowthSample) {
+	st := &g.st
+	tier, f := st.Fast.observe(st.SizeTime, st.Size, s.Time.UnixNano(), s.Size)
+	if f.rate > 0 {
+		v.RatePerMin = f.rate
+	}
 	attacked := v.AttackEvidence >= minEvidence
 	switch {
-	case tier >= fastStandard && attacked:
+	case tier == fastStandard && attacked:
 		v.Tier, v.Score = GrowthCrit, 1
-	case tier >= fastStandard:
-		v.Tier, v.Score = GrowthWatch, 0.4
+	case tier == fastStandard:
+		v.Tier, v.Score = max(v.Tier, GrowthWatch), math.Max(v.Score, 0.4)
 	case tier == fastEarly && attacked:
-		v.Tier, v.Score = GrowthWarn, 0.7
-	case tier == fastEarly:
-		v.Score = 0.2
+		v.Tier, v.Score = max(v.Tier, GrowthWarn), math.Max(v.Score, 0.7)
+	default:
+		return
 	}
-	if t, ok := st.Profile.tick(now, growthCounts{s.Size, s.Rows, s.Commits, s.FailedLogins, s.FailedTests, s.NetIn}, g.cfg.Extent); ok {
-		st.Excess.observe(t, st.Profile.Ticks)
-		if clip := st.Excess.clip(now); clip > 0 {
-			st.Profile.learn(t, clip)
-		}
+	v.cause, v.fit = causeShape, f
+	doubling := math.Ln2 / f.lambda
+	v.Doubling = minutes(doubling)
+	free := g.cfg.Capacity - s.Size
+	v.TimeToFull = timeToFull(free, f.rate, doubling)
+	v.TimeToFullLow = timeToFull(free, f.rate, math.Ln2/(f.lambda+1.3*f.se))
+	v.TimeToFullHigh = timeToFull(free, f.rate, math.Ln2/math.Max(f.lambda-1.3*f.se, 1e-9))
+}
+
+// known makes unknown what no gauge or counter shows: a value below 0, or above any disk's size.
+func known(x float64) float64 {
+	if x >= 0 && x < 1e20 {
+		return x
 	}
-	if x := st.Excess.Strength; x > 0 {
-		v.Score = math.Max(v.Score, x/(1+x))
-		if st.Excess.Since != 0 {
-			v.Tier = max(v.Tier, GrowthWarn)
-			v.Score = math.Max(v.Score, 0.5)
-		}
-	}
-	v.RatePerMin, v.fit = f.rate, f
-	if v.Score > 0 {
-		v.Doubling = minutes(math.Ln2 / f.lambda)
-		if free := g.cfg.Capacity - s.Size; g.cfg.Capacity > 0 {
-			v.TimeToFull = timeToFull(free, f.rate, math.Ln2/f.lambda)
-			v.TimeToFullLow = timeToFull(free, f.rate, math.Ln2/(f.lambda+1.3*f.se))
-			v.TimeToFullHigh = timeToFull(free, f.rate, math.Ln2/math.Max(f.lambda-1.3*f.se, 1e-9))
-		}
-	}
-	return v
+	return math.NaN()
 }
 
 // Evidence adds n attack events of time t that other sources saw on the same database or its host
 // (refused logins, WAF or IDS hits, bursts of 4xx), for series whose samples do not carry them.
 func (g *Growth) Evidence(t time.Time, n float64) {
-	if n > 0 && !math.IsInf(n, 1) {
+	if known(n) > 0 {
 		g.st.Logins.add(t.UnixNano(), n)
+		g.st.Profile.Events += n
+		g.st.Profile.Joined = true
 	}
 }
 

@@ -24,9 +24,9 @@ type evidenceState struct {
 	Usual   float64 // events, decaying with evidenceUsual
 }
 
-// counter takes the value of a counter that goes back to 0 at a restart.
+// counter takes the value of a counter that goes back to 0 at a restart; NaN is no reading.
 func (e *evidenceState) counter(now int64, value float64) {
-	if !(value >= 0) || math.IsInf(value, 1) {
+	if math.IsNaN(value) {
 		return
 	}
 	n := value - e.Counter

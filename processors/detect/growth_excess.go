@@ -37,6 +37,14 @@ const (
 // and twice the usual. Lower is earlier, and takes campaigns for attacks.
 var activityFloor = [growthSpans]float64{1.65, 1.12, 0.72}
 
+// excessKeeps is what the spans' sums keep: the spans are six times longer each.
+func excessKeeps(day float64) [growthSpans]float64 {
+	hours := day * day * day
+	hours *= hours
+	minutes := hours * hours * hours
+	return [growthSpans]float64{minutes * minutes, hours, day}
+}
+
 // windowState holds sums that decay with their span.
 type windowState struct{ Activity, Logins, UsualLogins, Tests, Size float64 }
 
@@ -44,7 +52,7 @@ type windowState struct{ Activity, Logins, UsualLogins, Tests, Size float64 }
 type peakState struct{ Usual, Rising float64 }
 
 func (p *peakState) observe(x, sec float64) {
-	p.Usual *= math.Exp(-sec / peakMemory)
+	p.Usual *= 1 - sec/peakMemory
 	if x > p.Rising {
 		p.Rising = x
 	} else if x < p.Rising/3 {
@@ -65,8 +73,8 @@ type excessState struct {
 	Cause       growthCause            // of Strength
 	Tests       float64                // log likelihood of the failed tests
 	Logins      float64                // of the failed logins
-	Lambda      float64                // growth of the excess, per second; 0: unknown
-	Rate        float64                // of the excess, bytes per second
+	Course      [courseScales]courseState
+	Trend       trendState // while the alarm lasts
 }
 
 // growthCause is what spoke loudest.
@@ -77,7 +85,16 @@ const (
 	causeActivity
 	causeLogins
 	causeRewrite
+	causeShape
 )
+
+var growthCauses = [...]string{
+	causeNone:     "nothing odd",
+	causeActivity: "clients write more than is usual at this hour",
+	causeLogins:   "failed logins beyond what the traffic explains",
+	causeRewrite:  "data is rewritten",
+	causeShape:    "increments grow exponentially",
+}
 
 // observe judges a tick.
 func (x *excessState) observe(t tick, ticks uint32) {
@@ -93,14 +110,14 @@ func (x *excessState) observe(t tick, ticks uint32) {
 		seen, usual := &x.Seen[i], &x.Usual[i]
 		above := math.Log((seen.Activity + t.few) / (usual.Activity + t.few))
 		// Were the growth the usual clients', their failed logins would have grown with it.
-		alien := usual.UsualLogins*math.Expm1(above) - seen.Logins*above
+		alien := usual.UsualLogins*(math.Exp(above)-1) - seen.Logins*above
 		tests := poissonNats(seen.Tests, usual.Tests)
 		logins := poissonNats(seen.Logins, usual.Logins)
 		if seen.Logins+1 < 1.5*(usual.Logins+1) {
 			logins = 0
 		}
 		bar := math.Max(activityFloor[i], usualMargin*x.Peak[i].Usual)
-		bar /= math.Exp2(clamp(alien/organicNats, -1, 1) + clamp((tests-2)/testNats, 0, 1.5))
+		bar *= math.Exp(-math.Ln2 * (clamp(alien/organicNats, -1, 1) + clamp((tests-2)/testNats, 0, 1.5)))
 		consider(above/bar, causeActivity)
 		consider(logins/math.Max(loginNats, loginMargin*x.LoginPeak[i].Usual), causeLogins)
 		if x.Since == 0 && ticks > 2*warmUp {
@@ -116,8 +133,8 @@ func (x *excessState) observe(t tick, ticks uint32) {
 
 // add takes a tick into the windows.
 func (x *excessState) add(t tick) {
-	for i, span := range excessSpan {
-		keep := math.Exp(-t.sec / span)
+	keeps := excessKeeps(t.keepDay)
+	for i, keep := range keeps {
 		for _, w := range []*windowState{&x.Seen[i], &x.Usual[i]} {
 			w.Activity *= keep
 			w.Logins *= keep
@@ -135,18 +152,22 @@ func (x *excessState) add(t tick) {
 		usual.UsualLogins += t.usual.Logins
 		usual.Tests += t.usual.Tests
 	}
-	x.Rewritten = x.Rewritten*math.Exp(-t.sec/excessSpan[0]) + t.rewrite
+	for i, width := range courseWidth {
+		x.Course[i].add(t, width)
+	}
+	x.Rewritten = x.Rewritten*keeps[0] + t.rewrite
 }
 
 // alarm begins an alarm, or ends it when for an hour, all in all, the ticks were calm: the windows
 // would stay high for a day after a flood.
 func (x *excessState) alarm(t tick) {
 	if x.Since == 0 {
-		if x.Strength >= 1 {
-			x.Since, x.Calm = t.now, 0
+		if x.Strength < 1 {
+			return
 		}
-		return
+		x.Since, x.Calm = t.now, 0
 	}
+	x.follow(t.now)
 	switch {
 	case t.activity < 1.5*t.usual.Activity+t.few && t.d.Logins < 2*t.logins+3 && t.rewrite < 0.0005*t.size:
 		x.Calm++
@@ -154,7 +175,7 @@ func (x *excessState) alarm(t tick) {
 		x.Calm--
 	}
 	if x.Calm >= 12 {
-		*x = excessState{Seen: x.Usual, Usual: x.Usual, Peak: x.Peak, LoginPeak: x.LoginPeak}
+		*x = excessState{Seen: x.Usual, Usual: x.Usual, Course: x.Course, Peak: x.Peak, LoginPeak: x.LoginPeak}
 		for i := range growthSpans {
 			x.Seen[i].Logins = x.Usual[i].Logins
 			x.Peak[i].Rising, x.LoginPeak[i].Rising = 0, 0

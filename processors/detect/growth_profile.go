@@ -46,7 +46,9 @@ type profileState struct {
 	Last    growthCounts
 	Ticks   uint32
 	Unit    growthUnit
-	Missing uint16 // ticks in a row without the signal of Unit
+	Events  float64 // attack events from other sources since the last tick
+	Joined  bool    // there have been such events
+	Missing uint16  // ticks in a row without the signal of Unit
 
 	Activity [growthCells]float32 // in Unit
 	Logins   [growthCells]float32 // failed logins
@@ -93,6 +95,7 @@ func (r *ratioState) value(unknown float64) float64 {
 type tick struct {
 	now      int64
 	sec      float64
+	keepDay  float64 // what a sum that decays over a day keeps
 	size     float64 // bytes on disk at its end
 	d        growthCounts
 	cell     int
@@ -125,15 +128,24 @@ func (p *profileState) tick(now int64, c growthCounts, extent float64) (t tick, 
 	}
 	last := p.Last
 	p.Time, p.Last = now, c
-	if length > growthGap {
+	if length > growthGap || now < 0 {
+		p.Events = 0
 		return t, false
 	}
 	p.Ticks++
-	t = tick{now: now, sec: length.Seconds(), size: c.Size, d: growthCounts{c.Size - last.Size, c.Rows - last.Rows, increment(c.Commits, last.Commits),
+	sec := length.Seconds()
+	t = tick{now: now, sec: sec, keepDay: math.Exp(-sec / 86400), size: c.Size, d: growthCounts{c.Size - last.Size, c.Rows - last.Rows, increment(c.Commits, last.Commits),
 		increment(c.Logins, last.Logins), increment(c.Tests, last.Tests), increment(c.Net, last.Net)}}
-	at := time.Unix(0, now).UTC()
-	t.cell = at.Hour()
-	if d := at.Weekday(); d == time.Saturday || d == time.Sunday {
+	if p.Joined {
+		if math.IsNaN(t.d.Logins) {
+			t.d.Logins = 0
+		}
+		t.d.Logins += p.Events
+	}
+	p.Events = 0
+	hours := now / int64(time.Hour)
+	t.cell = int(hours % 24)
+	if day := (hours/24 + 4) % 7; day == int64(time.Saturday) || day == int64(time.Sunday) { // 1970 began on a Thursday
 		t.cell += 24
 	}
 	p.chooseUnit(&t)
@@ -223,7 +235,7 @@ func (p *profileState) measure(t *tick, extent float64) {
 func (p *profileState) learn(t tick, clip float64) {
 	d := t.d
 	if d.Size >= 0 && d.Rows >= 0 && clip >= peaceClip {
-		keep := math.Exp(-t.sec / (12 * 3600))
+		keep := t.keepDay * t.keepDay // half a day
 		// Commits per row tell a bulk load, so they are learnt from all rows; the rest from clients'.
 		p.All.add(d, keep)
 		if p.All.Rows >= 10 && p.All.Commits >= 10 {

@@ -26,8 +26,8 @@ type growthDB struct {
 
 // RunGrowth reads samples of many databases as CSV (the columns of growthHeader, ts in Unix seconds,
 // an empty field for an absent signal) and writes a line "ts,db,eta_seconds" for every alarm (tier
-// warn or above), and again every six hours while it lasts; eta_seconds is left out while nothing
-// can be forecast. dbs is the JSON list of databases with their capacity and extent; it may be
+// warn or above), again when the first forecast can be given, and every six hours while it lasts;
+// eta_seconds is left out while nothing can be forecast. dbs is the JSON list of databases with their capacity and extent; it may be
 // empty, and a database it does not name is watched without a forecast. A line that cannot be read
 // ends it with an error that names the line.
 func RunGrowth(in io.Reader, out io.Writer, dbs []byte) error {
@@ -44,6 +44,7 @@ func RunGrowth(in io.Reader, out io.Writer, dbs []byte) error {
 	type series struct {
 		g     *Growth
 		alarm int64 // Unix seconds of the last line written; 0: no alarm
+		eta   bool  // that line had a forecast
 	}
 	all := map[string]*series{}
 	w := bufio.NewWriter(out)
@@ -65,9 +66,9 @@ func RunGrowth(in io.Reader, out io.Writer, dbs []byte) error {
 		v, ts := one.g.Observe(s), s.Time.Unix()
 		switch {
 		case v.Tier < GrowthWarn:
-			one.alarm = 0
-		case one.alarm == 0 || ts-one.alarm >= int64(growthRepeat/time.Second):
-			one.alarm = ts
+			one.alarm, one.eta = 0, false
+		case one.alarm == 0 || ts-one.alarm >= int64(growthRepeat/time.Second) || !one.eta && v.TimeToFull > 0:
+			one.alarm, one.eta = ts, v.TimeToFull > 0
 			fmt.Fprintf(w, "%d,%s", ts, db)
 			if v.TimeToFull > 0 {
 				fmt.Fprintf(w, ",%.0f", v.TimeToFull.Seconds())
