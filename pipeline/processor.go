@@ -1,6 +1,9 @@
 package pipeline
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Processor is one step on the way of a batch: parse, opt-out, enrich, match rules. It works in place and serves one
 // worker: it needs no lock.
@@ -44,8 +47,32 @@ type Publisher interface {
 	Flush(ctx context.Context) error
 }
 
-// Output is what detect's state says after a signal.
+// Correlator is the state of one partition of the signals topic. Everything since the last Commit is undone by Rollback:
+// a transaction that was aborted must leave no trace, or its signals count twice. It serves one goroutine.
+type Correlator interface {
+	// Process takes the next signal of the partition and appends what it brings about to out.
+	Process(s *Signal, out *Output)
+	// Tick moves on past input partitions that have gone silent. It is called after each poll's signals.
+	Tick(out *Output)
+	Commit()
+	Rollback()
+	// Dirty calls f for every state that has changed since the last Commit, as records of a compacted changelog; a nil
+	// value means that the state is gone. The slices are valid until f returns.
+	Dirty(f func(key, value []byte))
+	// Restore takes a record of the changelog, in its order, before the first signal.
+	Restore(key, value []byte) error
+}
+
+// Output is what detect's state says. The caller sets Now, its clock, and takes the rest.
 type Output struct {
+	Now    time.Time
 	Alerts []*Alert
 	Growth []*Growth
+}
+
+// Reset empties the output for the next poll.
+func (o *Output) Reset(now time.Time) {
+	clear(o.Alerts)
+	clear(o.Growth)
+	o.Now, o.Alerts, o.Growth = now, o.Alerts[:0], o.Growth[:0]
 }

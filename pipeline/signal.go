@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -14,8 +15,10 @@ import (
 type SignalKind uint8
 
 const (
-	SignalMatch     SignalKind = 1 // a step of a rule matched an event
-	SignalWatermark SignalKind = 2 // an input partition's event time has reached Time; no rule, no event
+	SignalMatch SignalKind = 1 // a step of a rule matched an event
+	// SignalWatermark: an input partition's event time has reached Time. The zero Time says that the partition has an
+	// owner who has not read anything yet: whoever waits for the slowest partition waits for it.
+	SignalWatermark SignalKind = 2
 )
 
 // Signal is what ingest tells detect: a step of a rule matched an event, or an input partition's watermark moved. It is
@@ -71,8 +74,8 @@ func AppendSignal(dst []byte, s *Signal) []byte {
 	dst = binary.AppendVarint(dst, int64(s.Origin.Partition))
 	dst = binary.AppendVarint(dst, s.Offset)
 	dst = binary.AppendUvarint(dst, uint64(s.Seq))
-	dst = binary.AppendVarint(dst, s.Time.UnixNano())
-	dst = binary.AppendVarint(dst, s.Ingest.UnixNano())
+	dst = binary.AppendVarint(dst, nanos(s.Time))
+	dst = binary.AppendVarint(dst, nanos(s.Ingest))
 	if s.Kind == SignalWatermark {
 		return dst
 	}
@@ -108,8 +111,8 @@ func DecodeSignal(b []byte) (Signal, error) {
 	s.Origin.Partition = int32(d.varint())
 	s.Offset = d.varint()
 	s.Seq = uint32(d.uvarint())
-	s.Time = time.Unix(0, d.varint()).UTC()
-	s.Ingest = time.Unix(0, d.varint()).UTC()
+	s.Time = timeOf(d.varint())
+	s.Ingest = timeOf(d.varint())
 	switch s.Kind {
 	case SignalWatermark:
 	case SignalMatch:
@@ -140,6 +143,21 @@ func DecodeSignal(b []byte) (Signal, error) {
 		return s, fmt.Errorf("signal has %d bytes too many", len(d.rest))
 	}
 	return s, nil
+}
+
+// nanos is the Unix time in nanoseconds; the zero time, which lies outside of their range, is the smallest number.
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return math.MinInt64
+	}
+	return t.UnixNano()
+}
+
+func timeOf(nanos int64) time.Time {
+	if nanos == math.MinInt64 {
+		return time.Time{}
+	}
+	return time.Unix(0, nanos).UTC()
 }
 
 func appendString(dst []byte, s string) []byte {

@@ -19,7 +19,7 @@ func sampleSignal() Signal {
 func TestSignalRoundTrip(t *testing.T) {
 	match := sampleSignal()
 	mark := Signal{Kind: SignalWatermark, Origin: match.Origin, Offset: 9, Time: match.Time, Ingest: match.Ingest}
-	for _, want := range []Signal{match, mark} {
+	for _, want := range []Signal{match, mark, {Kind: SignalWatermark, Origin: match.Origin, Offset: -1}} {
 		got, err := DecodeSignal(AppendSignal(nil, &want))
 		if err != nil {
 			t.Fatal(err)

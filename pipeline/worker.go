@@ -43,8 +43,10 @@ type Worker struct {
 	// Watermark is called about once a second with the event time that the partition has reached, and the last offset
 	// that took part. nil where nobody needs it.
 	Watermark func(ctx context.Context, p TopicPartition, offset int64, t time.Time) error
-	// Now is the wall clock; it moves the watermark of a partition that is idle.
+	// Now is the wall clock, and High the offset behind the newest record that is known of: together they move the
+	// watermark of a partition that is idle and read to its end.
 	Now     func() time.Time
+	High    func() int64
 	Log     *zap.Logger
 	Metrics *Metrics
 
@@ -63,10 +65,13 @@ const (
 )
 
 // Run works until in is closed and everything is stored (nil), or ctx ends or a step fails for good (the cause). next is
-// the position that was committed, -1 if none was; plan is the chunk that was under way then, nil if none was.
+// the position that was committed, or the partition's start; plan is the chunk that was under way then, nil if none was.
 func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Chunk) error {
 	w.next, w.to = next, next
 	w.lastData = w.Now()
+	if err := w.watermark(ctx); err != nil {
+		return err
+	}
 	if plan != nil && (plan.From != next || plan.To <= plan.From || plan.Epoch != w.Epoch) {
 		w.Log.Warn("a plan that does not fit its position is ignored", zap.Int64("from", plan.From), zap.Int64("to", plan.To), zap.Int64("offset", next))
 		plan = nil
@@ -138,9 +143,6 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 func (w *Worker) append(ctx context.Context, b *Batch) error {
 	defer b.Release()
 	from, to := b.Span().From, b.Span().To
-	if w.next < 0 { // nothing was committed before: the partition begins where its first record stands
-		w.next = from
-	}
 	for _, p := range w.Processors {
 		if err := p.Process(ctx, b); err != nil {
 			return fmt.Errorf("process offsets %d to %d: %w", from, to, err)
@@ -258,17 +260,14 @@ func (w *Worker) retry(ctx context.Context, what string, step func() error) erro
 	}
 }
 
-// watermark tells how far the partition's event time has come. A partition that has been quiet for a while follows the
-// clock, or the windows over its events would never close.
+// watermark tells how far the partition's event time has come, the zero time before its first event. A partition that
+// has been quiet for a while follows the clock, or the windows over its events would never close.
 func (w *Worker) watermark(ctx context.Context) error {
 	if w.Watermark == nil {
 		return nil
 	}
-	if now := w.Now(); now.Sub(w.lastData) > idleAfter && now.Add(-idleAfter).After(w.maxTime) {
+	if now := w.Now(); now.Sub(w.lastData) > idleAfter && w.to >= w.High() && now.Add(-idleAfter).After(w.maxTime) {
 		w.maxTime = now.Add(-idleAfter)
-	}
-	if w.maxTime.IsZero() || w.to == 0 {
-		return nil
 	}
 	if err := w.Watermark(ctx, w.Partition, w.to-1, w.maxTime); err != nil {
 		return fmt.Errorf("publish watermark: %w", err)

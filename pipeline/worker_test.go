@@ -31,7 +31,7 @@ func newWorker(w *pipelinetest.Warehouse, o *pipelinetest.Offsets, limits pipeli
 	sink := &pipelinetest.Sink{Warehouse: w}
 	return &pipeline.Worker{
 		Partition: partition, Processors: []pipeline.Processor{eventEach{}}, Sink: sink, Publisher: &pipelinetest.Publisher{},
-		Offsets: o, Limits: limits, Now: time.Now, Log: zap.NewNop(), Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
+		Offsets: o, Limits: limits, Now: time.Now, High: func() int64 { return 0 }, Log: zap.NewNop(), Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
 	}, sink
 }
 
@@ -50,7 +50,7 @@ func TestWorkerStoresAfterTheInterval(t *testing.T) {
 		w, _ := newWorker(warehouse, offsets, pipeline.Limits{Rows: 100, Bytes: 1 << 20, Interval: 2 * time.Second})
 		in := make(chan *pipeline.Batch, 1)
 		done := make(chan error)
-		go func() { done <- w.Run(t.Context(), in, -1, nil) }()
+		go func() { done <- w.Run(t.Context(), in, 0, nil) }()
 		in <- batch(7, 8, 10)
 		time.Sleep(1900 * time.Millisecond)
 		if n := len(warehouse.Offsets()); n != 0 {
@@ -77,7 +77,7 @@ func TestWorkerStoresWhatItHoldsAtTheEnd(t *testing.T) {
 	in := make(chan *pipeline.Batch, 1)
 	in <- batch(0, 1)
 	close(in)
-	if err := w.Run(t.Context(), in, -1, nil); err != nil {
+	if err := w.Run(t.Context(), in, 0, nil); err != nil {
 		t.Fatal(err)
 	}
 	if next, _ := offsets.Position(); next != 2 || len(warehouse.Offsets()) != 2 {
@@ -99,7 +99,7 @@ func TestWorkerRetriesUntilTheWarehouseIsBack(t *testing.T) {
 		in := make(chan *pipeline.Batch, 1)
 		in <- batch(0, 1)
 		close(in)
-		if err := w.Run(t.Context(), in, -1, nil); err != nil {
+		if err := w.Run(t.Context(), in, 0, nil); err != nil {
 			t.Fatal(err)
 		}
 		if got := warehouse.Offsets(); got[0] != 1 || got[1] != 1 {

@@ -51,6 +51,7 @@ type partition struct {
 	done   chan struct{}
 	queued atomic.Int32
 	paused atomic.Bool
+	high   atomic.Int64 // offset behind the newest record, as of the last fetch
 }
 
 // queueBatches bounds what waits for a worker; a partition whose queue is full is not fetched until it is empty again.
@@ -158,6 +159,7 @@ func (c *Consumer) dispatch(topic string, fetched *kgo.FetchPartition) {
 			b.Records[i].Headers = append(b.Records[i].Headers, pipeline.Header{Key: h.Key, Value: h.Value})
 		}
 	}
+	p.high.Store(fetched.HighWatermark)
 	// Pause before the batch is handed over: its release is what resumes.
 	if p.queued.Add(1) >= queueBatches && p.paused.CompareAndSwap(false, true) {
 		c.client.PauseFetchPartitions(map[string][]int32{topic: {key.partition}})
@@ -201,8 +203,10 @@ func (c *Consumer) assigned(ctx context.Context, _ *kgo.Client, assigned map[str
 		topics = append(topics, t)
 	}
 	details, err := c.admin.ListTopics(ctx, topics...)
-	if err != nil {
-		c.fail(fmt.Errorf("read the ids of topics: %w", err))
+	starts, err2 := c.admin.ListStartOffsets(ctx, topics...)
+	ends, err3 := c.admin.ListEndOffsets(ctx, topics...)
+	if err := errors.Join(err, err2, err3); err != nil {
+		c.fail(fmt.Errorf("read ids and offsets of topics: %w", err))
 		return
 	}
 	c.mu.Lock()
@@ -220,16 +224,19 @@ func (c *Consumer) assigned(ctx context.Context, _ *kgo.Client, assigned map[str
 				return
 			}
 			w.Partition, w.Offsets = tp, c
-			pos, ok := c.positions[key]
-			if !ok {
-				pos = position{next: -1}
+			pos, committed := c.positions[key]
+			if delete(c.positions, key); !committed || pos.next < 0 {
+				start, _ := starts.Lookup(topic, n)
+				pos = position{next: start.Offset}
 			}
-			delete(c.positions, key)
 			if pos.plan != nil {
 				pos.plan.TopicPartition = tp
 			}
 			workerCtx, cancel := context.WithCancel(context.Background()) // ends by revoked and lost, not with the poll
 			p := &partition{id: tp.ID, in: make(chan *pipeline.Batch, queueBatches+1), cancel: cancel, done: make(chan struct{})}
+			end, _ := ends.Lookup(topic, n)
+			p.high.Store(end.Offset)
+			w.High = p.high.Load
 			c.parts[key] = p
 			go func() {
 				defer close(p.done)

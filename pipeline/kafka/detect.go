@@ -1,47 +1,43 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
 	"github.com/tocsin-project/tocsin/pipeline"
 )
 
-// Correlator is the state of one partition of the signals topic. Everything since the last Commit is undone by Rollback:
-// an aborted transaction must leave no trace, or its signals count twice.
-type Correlator interface {
-	Process(s *pipeline.Signal, out *pipeline.Output)
-	Commit()
-	Rollback()
-}
-
 // Detect is the detect role's member of the consumer group <cfg.Group>-detect. Each round is one Kafka transaction: the
-// signals that were read, the alerts and growth records they led to, and the offsets.
+// signals that were read, the alerts and growth records they led to, the changelog of the state, and the offsets. The state
+// of a partition is restored from its changelog by whoever takes it over.
 type Detect struct {
 	session *kgo.GroupTransactSession
-	start   func(partition int32) Correlator
+	start   func() pipeline.Correlator
 	log     *zap.Logger
 	now     func() time.Time
 	source  string
 
-	states map[int32]Correlator
+	cfg    Config
+	states map[int32]pipeline.Correlator
 	gone   chan map[string][]int32
 }
 
 // NewDetect joins the group. instance names this member among others, the same after a restart: a transaction that a
 // crash left open is ended at once by the next start. start makes the state of a partition.
-func NewDetect(cfg Config, instance string, start func(int32) Correlator, now func() time.Time, log *zap.Logger) (*Detect, error) {
+func NewDetect(cfg Config, instance string, start func() pipeline.Correlator, now func() time.Time, log *zap.Logger) (*Detect, error) {
 	opts, err := cfg.options(log)
 	if err != nil {
 		return nil, err
 	}
-	d := &Detect{start: start, log: log, now: now, source: "tocsin/" + instance, states: map[int32]Correlator{}, gone: make(chan map[string][]int32, 16)}
+	d := &Detect{cfg: cfg, start: start, log: log, now: now, source: "tocsin/" + instance, states: map[int32]pipeline.Correlator{}, gone: make(chan map[string][]int32, 16)}
 	leave := func(_ context.Context, _ *kgo.Client, gone map[string][]int32) { d.gone <- gone }
 	d.session, err = kgo.NewGroupTransactSession(append(opts,
 		kgo.TransactionalID(cfg.Group+"-detect-"+instance),
@@ -53,6 +49,8 @@ func NewDetect(cfg Config, instance string, start func(int32) Correlator, now fu
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxWait(500*time.Millisecond),
 		kgo.ProducerLinger(0),
+		// The changelog of a partition's state is the partition of the same number.
+		kgo.RecordPartitioner(partitioner{kgo.StickyKeyPartitioner(nil)}),
 		kgo.OnPartitionsRevoked(leave),
 		kgo.OnPartitionsLost(leave),
 	)...)
@@ -105,17 +103,21 @@ func (d *Detect) round(ctx context.Context, fetches kgo.Fetches) error {
 	if err := d.session.Begin(); err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
-	touched := map[int32]Correlator{}
+	touched := map[int32]pipeline.Correlator{}
 	sent := kgo.AbortingFirstErrPromise(d.session.Client())
 	var failure error
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		state := d.states[p.Partition]
 		if state == nil {
-			state = d.start(p.Partition)
+			var err error
+			if state, err = d.restore(ctx, p.Partition); err != nil {
+				failure = errors.Join(failure, err)
+				return
+			}
 			d.states[p.Partition] = state
 		}
 		touched[p.Partition] = state
-		var out pipeline.Output
+		out := pipeline.Output{Now: d.now()}
 		for _, r := range p.Records {
 			s, err := pipeline.DecodeSignal(r.Value)
 			if err != nil {
@@ -124,6 +126,10 @@ func (d *Detect) round(ctx context.Context, fetches kgo.Fetches) error {
 			}
 			state.Process(&s, &out)
 		}
+		state.Tick(&out)
+		state.Dirty(func(key, value []byte) {
+			d.session.Produce(ctx, &kgo.Record{Topic: StateTopic, Partition: p.Partition, Key: bytes.Clone(key), Value: bytes.Clone(value)}, sent.Promise())
+		})
 		failure = errors.Join(failure, d.send(ctx, &out, sent.Promise))
 	})
 	failure = errors.Join(failure, sent.Err())
@@ -171,4 +177,55 @@ func (d *Detect) send(ctx context.Context, out *pipeline.Output, promise func() 
 		d.session.Produce(ctx, &kgo.Record{Topic: GrowthTopic, Key: []byte(key), Value: value, Timestamp: g.Time}, promise())
 	}
 	return nil
+}
+
+// restore makes the state of a partition as its last owner committed it, by reading its changelog to the end. An owner's
+// transaction that is still open is waited for: the broker ends it at its timeout.
+func (d *Detect) restore(ctx context.Context, partition int32) (pipeline.Correlator, error) {
+	state := d.start()
+	opts, err := d.cfg.options(d.log)
+	if err != nil {
+		return nil, err
+	}
+	started, records := time.Now(), 0
+	client, err := kgo.NewClient(append(opts,
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{StateTopic: {partition: kgo.NewOffset().AtStart()}}),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), // the end of the log may be the mark of a transaction
+		kgo.FetchMaxWait(500*time.Millisecond),
+	)...)
+	if err != nil {
+		return nil, fmt.Errorf("restore state of partition %d: %w", partition, err)
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	starts, err := admin.ListStartOffsets(ctx, StateTopic)
+	ends, err2 := admin.ListEndOffsets(ctx, StateTopic)
+	if err := errors.Join(err, err2); err != nil {
+		return nil, fmt.Errorf("restore state of partition %d: %w", partition, err)
+	}
+	start, _ := starts.Lookup(StateTopic, partition)
+	end, ok := ends.Lookup(StateTopic, partition)
+	if !ok || end.Err != nil {
+		return nil, fmt.Errorf("restore state: topic %s has no partition %d; it needs as many as %s: %w", StateTopic, partition, SignalsTopic, end.Err)
+	}
+	for next := start.Offset; next < end.Offset; {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err0(); err != nil {
+			return nil, fmt.Errorf("restore state of partition %d: %w", partition, err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			next = r.Offset + 1
+			if !r.Attrs.IsControl() {
+				records++
+				err = errors.Join(err, state.Restore(r.Key, r.Value))
+			}
+		})
+		if err != nil {
+			return nil, fmt.Errorf("restore state of partition %d: %w", partition, err)
+		}
+	}
+	state.Commit()
+	d.log.Debug("state restored", zap.Int32("partition", partition), zap.Int("records", records), zap.Duration("elapsed", time.Since(started)))
+	return state, nil
 }

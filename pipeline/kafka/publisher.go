@@ -54,7 +54,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	return err
 }
 
-// partitioner sends records without a key to the partition they name.
+// partitioner sends watermarks, which have no key, and the changelog to the partition they name.
 type partitioner struct{ kgo.Partitioner }
 
 func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
@@ -66,7 +66,7 @@ type topicPartitioner struct{ kgo.TopicPartitioner }
 func (topicPartitioner) RequiresConsistency(*kgo.Record) bool { return true }
 
 func (t topicPartitioner) Partition(r *kgo.Record, n int) int {
-	if r.Key == nil && r.Topic == SignalsTopic {
+	if r.Key == nil && r.Topic == SignalsTopic || r.Topic == StateTopic {
 		return int(r.Partition) % n
 	}
 	return t.TopicPartitioner.Partition(r, n)

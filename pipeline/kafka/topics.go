@@ -14,6 +14,7 @@ import (
 // tocsin's own topics. Alerts of a team go to AlertsPrefix + team.
 const (
 	SignalsTopic     = "tocsin.signals"      // ingest to detect; keyed by the correlation key
+	StateTopic       = "tocsin.state"        // changelog of detect's state; compacted, as many partitions as signals
 	DeadLetterTopic  = "tocsin.dlq"          // what could not become an event or a row
 	GrowthTopic      = "tocsin.growth"       // what the growth detector says of each database
 	AlertsPrefix     = "tocsin.alerts."      // + dev, sec, ops or mon; keyed by dedup key
@@ -25,6 +26,7 @@ func OwnTopics() map[string]map[string]string {
 	const week, day = "604800000", "86400000"
 	topics := map[string]map[string]string{
 		SignalsTopic:     {"retention.ms": day},
+		StateTopic:       {"cleanup.policy": "compact"},
 		DeadLetterTopic:  {"retention.ms": week},
 		GrowthTopic:      {"retention.ms": day},
 		AlertsStateTopic: {"cleanup.policy": "compact"},

@@ -94,7 +94,7 @@ type Offsets struct {
 }
 
 // NewOffsets returns those of a partition that nobody has read.
-func NewOffsets() *Offsets { return &Offsets{next: -1} }
+func NewOffsets() *Offsets { return &Offsets{} }
 
 // Position returns what the next owner of the partition finds.
 func (o *Offsets) Position() (next int64, plan *pipeline.Chunk) {
