@@ -1,0 +1,448 @@
+package correlate
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/processors/alert"
+	"github.com/tocsin-project/tocsin/processors/rule"
+)
+
+// Config is what an engine needs to know of its surroundings.
+type Config struct {
+	// Lateness is how far behind the newest event of its input partition an event may come. Zero means DefaultLateness.
+	Lateness time.Duration `yaml:"lateness"`
+	// Idle is how long, by the caller's clock, an input partition may be silent before the watermark goes on without it.
+	// Zero means DefaultIdle.
+	Idle time.Duration `yaml:"idle"`
+	// MaxKeys bounds the keys of one rule. Beyond it the key that was touched longest ago is forgotten: a flood of keys
+	// of one rule takes nothing from the others. Zero means DefaultMaxKeys.
+	MaxKeys int `yaml:"max_keys"`
+}
+
+// Defaults of Config.
+const (
+	DefaultLateness = 2 * time.Minute
+	DefaultIdle     = time.Minute
+	DefaultMaxKeys  = 1 << 20
+)
+
+// Output is what an engine has to say.
+type Output = pipeline.Output
+
+// Stats are what an engine has counted and holds. Counters are part of the transaction: what is rolled back is not counted.
+type Stats struct {
+	Signals    uint64 // matches judged
+	Duplicates uint64 // seen before
+	Late       uint64 // behind the watermark
+	Foreign    uint64 // of a rule or version that the set does not have
+	Evicted    uint64 // keys forgotten because their rule had too many
+	Truncated  uint64 // oldest events of a key forgotten because it had too many
+}
+
+// Engine correlates the signals of one partition. It serves one goroutine.
+type Engine struct {
+	set   *rule.Set
+	cfg   Config
+	rules map[string]*ruleState
+
+	origins   []*origin
+	byOrigin  map[pipeline.TopicPartition]*origin
+	last      *origin // that of the last signal
+	slowest   *origin // the one that holds the watermark back
+	watermark int64   // Unix nanoseconds; minTime before there is one
+	timers    timers
+	stats     Stats
+	call      call // of the key at hand; one, so that it needs no allocation a signal
+
+	tx transaction
+}
+
+// minTime is earlier than any event.
+const minTime = -1 << 62
+
+// ruleState is what the engine holds of one rule.
+type ruleState struct {
+	rule *rule.Rule
+	keys map[string]*keyed
+	// The keys in the order in which they were touched, oldest first: a ring through the sentinel.
+	touched keyed
+}
+
+// keyed is the state of one correlation key of one rule.
+type keyed struct {
+	rule       *ruleState
+	key        string
+	judge      judge
+	prev, next *keyed // in the order of being touched
+	slot       int64  // where the timers hold it; 0 for nowhere
+	tx         uint64 // transaction that touched it last
+	dead       bool   // not in the map any more
+}
+
+// judge is the state of one key, one implementation for each kind of rule.
+type judge interface {
+	// observe takes a signal.
+	observe(c *call, s *pipeline.Signal)
+	// expire forgets what the watermark has passed and resolves what is over. It returns when it wants to be called
+	// again, and whether there is anything left to keep.
+	expire(c *call) (due int64, keep bool)
+	// encode appends the state; decode reads it into an empty one.
+	encode(b []byte) []byte
+	decode(d *decoder)
+}
+
+// call is what a judge works with.
+type call struct {
+	rule      *rule.Rule
+	key       string
+	watermark int64
+	stats     *Stats
+	scratch   []byte
+	out       alert.Output
+	growth    []*pipeline.Growth
+}
+
+// origin is what is known of one input partition.
+type origin struct {
+	id     pipeline.TopicPartition
+	time   int64 // newest event time; minTime before there is one
+	offset int64 // the last signal's; -1 before there is one
+	seq    uint32
+	seen   time.Time // when it was last heard of, by the caller's clock
+	idle   bool
+	tx     uint64
+}
+
+// New returns an engine for the rules of the set. The set is shared and only read.
+func New(set *rule.Set, cfg Config) *Engine {
+	if cfg.Lateness == 0 {
+		cfg.Lateness = DefaultLateness
+	}
+	if cfg.Idle == 0 {
+		cfg.Idle = DefaultIdle
+	}
+	if cfg.MaxKeys == 0 {
+		cfg.MaxKeys = DefaultMaxKeys
+	}
+	e := &Engine{cfg: cfg, byOrigin: map[pipeline.TopicPartition]*origin{}, watermark: minTime}
+	e.timers.init()
+	e.call.stats = &e.stats
+	e.use(set)
+	e.tx.begin(e)
+	return e
+}
+
+func (e *Engine) use(set *rule.Set) {
+	e.set = set
+	old := e.rules
+	e.rules = make(map[string]*ruleState, len(set.Rules))
+	for _, r := range set.Rules {
+		if s := old[r.ID]; s != nil && s.rule.Version == r.Version {
+			s.rule = r
+			e.rules[r.ID] = s
+			continue
+		}
+		s := &ruleState{rule: r, keys: map[string]*keyed{}}
+		s.touched.prev, s.touched.next = &s.touched, &s.touched
+		e.rules[r.ID] = s
+	}
+}
+
+// newJudge returns the empty state of a key.
+func newJudge(r *rule.Rule) judge {
+	switch r.Kind {
+	case rule.Threshold:
+		return &window{}
+	case rule.Match, rule.Sequence:
+		return &sequence{}
+	case rule.Growth:
+		return &growth{}
+	}
+	panic("BUG: no judge for rules of kind " + string(r.Kind))
+}
+
+// Stats returns what was counted.
+func (e *Engine) Stats() Stats { return e.stats }
+
+// Keys returns how many keys the engine holds.
+func (e *Engine) Keys() (n int) {
+	for _, r := range e.rules {
+		n += len(r.keys)
+	}
+	return n
+}
+
+// Watermark returns the event time up to which everything is expected to have come; ok is false before there is one.
+func (e *Engine) Watermark() (t time.Time, ok bool) {
+	return time.Unix(0, e.watermark).UTC(), e.watermark != minTime
+}
+
+// Process takes the next signal of the partition and appends what it brings about to out. It keeps strings of the
+// signal, not the signal.
+func (e *Engine) Process(s *pipeline.Signal, out *Output) {
+	o := e.origin(s.Origin)
+	e.tx.touchOrigin(o)
+	o.seen = out.Now
+	if s.Kind == pipeline.SignalMatch {
+		if s.Offset < o.offset || s.Offset == o.offset && s.Seq <= o.seq {
+			e.stats.Duplicates++
+			return
+		}
+		o.offset, o.seq = s.Offset, s.Seq
+	}
+	if !s.Time.IsZero() { // a partition that was opened but not read yet says so with no time: the watermark waits for it
+		e.move(o, s.Time.UnixNano(), out)
+	}
+	if s.Kind != pipeline.SignalMatch {
+		return
+	}
+	t := s.Time.UnixNano()
+	if t < e.watermark {
+		e.stats.Late++
+		return
+	}
+	r := e.rules[s.Rule]
+	if r == nil || r.rule.Version != s.Version || s.Step >= len(r.rule.Steps) {
+		e.stats.Foreign++
+		return
+	}
+	e.stats.Signals++
+	k := e.touch(r, s.Key)
+	e.judge(k, s, out)
+}
+
+// judge gives a key a signal, or none where its time has come, and files or forgets the key.
+func (e *Engine) judge(k *keyed, s *pipeline.Signal, out *Output) {
+	c := &e.call
+	c.rule, c.key, c.watermark = k.rule.rule, k.key, e.watermark
+	c.out.Now, c.out.Alerts, c.growth = out.Now, out.Alerts, out.Growth
+	if s != nil {
+		k.judge.observe(c, s)
+	}
+	due, keep := k.judge.expire(c)
+	out.Alerts, out.Growth = c.out.Alerts, c.growth
+	c.out.Alerts, c.growth = nil, nil
+	if !keep {
+		e.forget(k)
+		return
+	}
+	e.timers.schedule(k, due, e.watermark)
+}
+
+// Tick moves the watermark past input partitions that have gone silent. The caller calls it once a poll, after the
+// poll's signals.
+func (e *Engine) Tick(out *Output) {
+	changed := false
+	for _, o := range e.origins {
+		if idle := !o.seen.IsZero() && out.Now.Sub(o.seen) > e.cfg.Idle; idle && !o.idle {
+			e.tx.touchOrigin(o)
+			o.idle, changed = true, true
+		}
+	}
+	if changed {
+		e.advance(out)
+	}
+}
+
+func (e *Engine) origin(id pipeline.TopicPartition) *origin {
+	if e.last != nil && e.last.id == id {
+		return e.last
+	}
+	o := e.byOrigin[id]
+	if o == nil {
+		o = &origin{id: id, time: minTime, offset: -1}
+		e.byOrigin[id] = o
+		e.origins = append(e.origins, o)
+		e.tx.newOrigin(o)
+		e.slowest = nil
+	}
+	e.last = o
+	return o
+}
+
+// move notes an input partition's event time, and the watermark with it.
+func (e *Engine) move(o *origin, t int64, out *Output) {
+	woken := o.idle
+	o.idle = false
+	if t <= o.time && !woken {
+		return
+	}
+	o.time = max(o.time, t)
+	if woken || e.slowest == nil || e.slowest == o {
+		e.advance(out)
+	}
+}
+
+// advance computes the watermark and runs what was waiting for it. The watermark never goes back.
+func (e *Engine) advance(out *Output) {
+	e.slowest = nil
+	for _, o := range e.origins {
+		if !o.idle && (e.slowest == nil || o.time < e.slowest.time) {
+			e.slowest = o
+		}
+	}
+	if e.slowest == nil || e.slowest.time == minTime {
+		return
+	}
+	w := e.slowest.time - int64(e.cfg.Lateness)
+	if w <= e.watermark {
+		return
+	}
+	e.watermark = w
+	for _, k := range e.timers.due(w) {
+		e.touchKey(k)
+		e.judge(k, nil, out)
+	}
+}
+
+// touch returns the state of a key, made or found, and saves it for a rollback.
+func (e *Engine) touch(r *ruleState, key string) *keyed {
+	k := r.keys[key]
+	if k == nil {
+		if len(r.keys) >= e.cfg.MaxKeys {
+			oldest := r.touched.next
+			e.touchKey(oldest)
+			e.forget(oldest)
+			e.stats.Evicted++
+		}
+		k = &keyed{rule: r, key: key, judge: newJudge(r.rule)}
+		e.insert(k)
+		e.tx.newKey(k)
+		return k
+	}
+	e.touchKey(k)
+	k.unlink()
+	k.link(&r.touched)
+	return k
+}
+
+func (e *Engine) touchKey(k *keyed) {
+	if k.tx != e.tx.number {
+		e.tx.touchKey(k)
+	}
+}
+
+func (e *Engine) insert(k *keyed) {
+	k.dead = false
+	k.rule.keys[k.key] = k
+	k.link(&k.rule.touched)
+}
+
+func (e *Engine) forget(k *keyed) {
+	k.dead = true
+	k.slot = 0
+	k.unlink()
+	delete(k.rule.keys, k.key)
+}
+
+// link puts the key before the sentinel: it was touched last.
+func (k *keyed) link(sentinel *keyed) {
+	k.prev, k.next = sentinel.prev, sentinel
+	k.prev.next, sentinel.prev = k, k
+}
+
+func (k *keyed) unlink() {
+	k.prev.next, k.next.prev = k.next, k.prev
+	k.prev, k.next = nil, nil
+}
+
+// Changelog keys begin with what they are of.
+const (
+	changelogOrigin = 'o'
+	changelogKey    = 'k'
+)
+
+// stateVersion is the first byte of every encoded state.
+const stateVersion = 1
+
+// Dirty calls f for every state that has changed since the last Commit: the records of a compacted changelog. A nil
+// value means that the state is gone. The slices are valid until f returns. The order is that of the changes.
+func (e *Engine) Dirty(f func(key, value []byte)) {
+	var key, value []byte
+	for _, u := range e.tx.keys {
+		k := u.key
+		if k.dead && k.rule.keys[k.key] != nil {
+			continue // it was forgotten and came again: the later one speaks
+		}
+		key = appendChangelogKey(key[:0], k.rule.rule, k.key)
+		if k.dead {
+			if u.existed {
+				f(key, nil)
+			}
+			continue
+		}
+		value = k.judge.encode(append(value[:0], stateVersion))
+		f(key, value)
+	}
+	for _, u := range e.tx.origins {
+		o := u.origin
+		key = append(key[:0], changelogOrigin)
+		key = appendOriginID(key, o.id)
+		value = append(value[:0], stateVersion)
+		value = binary.AppendVarint(value, o.time)
+		value = binary.AppendVarint(value, o.offset)
+		value = binary.AppendUvarint(value, uint64(o.seq))
+		value = binary.AppendVarint(value, e.watermark)
+		f(key, value)
+	}
+}
+
+func appendChangelogKey(b []byte, r *rule.Rule, key string) []byte {
+	b = append(b, changelogKey)
+	b = appendText(b, r.ID)
+	b = binary.AppendUvarint(b, uint64(r.Version))
+	return append(b, key...)
+}
+
+func appendOriginID(b []byte, id pipeline.TopicPartition) []byte {
+	b = appendText(b, id.Topic)
+	b = append(b, id.ID[:]...)
+	return binary.AppendVarint(b, int64(id.Partition))
+}
+
+var errState = errors.New("state is damaged or of another version")
+
+// Restore takes a record of the changelog, the newest of each key, before the first signal. States of rules that the
+// set does not have, or has in another version, are ignored.
+func (e *Engine) Restore(key, value []byte) error {
+	if len(value) == 0 {
+		return nil
+	}
+	if len(key) == 0 || value[0] != stateVersion {
+		return fmt.Errorf("restore %q: %w", key, errState)
+	}
+	d := &decoder{rest: value[1:]}
+	kd := &decoder{rest: key[1:]}
+	switch key[0] {
+	case changelogOrigin:
+		id := pipeline.TopicPartition{Topic: kd.text(), ID: kd.uuid(), Partition: int32(kd.varint())}
+		o := e.origin(id)
+		o.time, o.offset, o.seq = d.varint(), d.varint(), uint32(d.uvarint())
+		e.watermark = max(e.watermark, d.varint())
+	case changelogKey:
+		id, version := kd.text(), int(kd.uvarint())
+		r := e.rules[id]
+		if r == nil || r.rule.Version != version {
+			return nil
+		}
+		k := &keyed{rule: r, key: string(kd.rest), judge: newJudge(r.rule)}
+		k.judge.decode(d)
+		if !d.bad && !kd.bad {
+			if old := r.keys[k.key]; old != nil {
+				e.forget(old)
+			}
+			e.insert(k)
+			e.timers.schedule(k, minTime, minTime)
+		}
+	default:
+		return fmt.Errorf("restore %q: %w", key, errState)
+	}
+	if d.bad || kd.bad || len(d.rest) > 0 {
+		return fmt.Errorf("restore %q: %w", key, errState)
+	}
+	return nil
+}

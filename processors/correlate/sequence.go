@@ -1,0 +1,243 @@
+package correlate
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/processors/alert"
+	"github.com/tocsin-project/tocsin/processors/rule"
+)
+
+// sequence is the state of a key of a sequence rule, or of a match rule: that is a sequence of one step.
+//
+// A match of the first step is armed. A match of a later step at time t is armed if at least Count armed matches of the
+// step before it lie in [t-Within, t]. The rule fires when Count armed matches of the last step lie within its Within.
+// That says nothing of the order in which matches come, so a late match arms what it would have armed.
+type sequence struct {
+	steps   [][]hit // by time; nothing is kept of a single last step, which fires at once
+	cleared int64   // matches up to this time were ended by a resolve step; 0 for none
+	context alert.Context
+	episode *alert.Episode
+}
+
+// hit is one match of a step.
+type hit struct {
+	time  int64 // Unix nanoseconds
+	id    uuid.UUID
+	armed bool
+}
+
+// maxHits of one step are kept beyond those that its count needs; the oldest are forgotten. A flood of failed logins is
+// told by its newest.
+const maxHits = 64
+
+func (q *sequence) observe(c *call, s *pipeline.Signal) {
+	t := s.Time.UnixNano()
+	if s.Step == c.rule.ResolveStep() {
+		q.resolve(c, t)
+		return
+	}
+	if q.cleared != 0 && t <= q.cleared {
+		return
+	}
+	q.context.Note(c.rule, s)
+	last := lastStep(c.rule)
+	if len(q.steps) == 0 && last > 0 {
+		q.steps = make([][]hit, last+1)
+	}
+	if last == 0 {
+		q.fire(c, s, hit{t, s.EventID, true})
+		return
+	}
+	h := hit{t, s.EventID, s.Step == 0 || q.arms(c.rule, s.Step-1, t)}
+	at := len(q.steps[s.Step])
+	for at > 0 && q.steps[s.Step][at-1].time > t {
+		at--
+	}
+	q.steps[s.Step] = slices.Insert(q.steps[s.Step], at, h)
+	if over := len(q.steps[s.Step]) - maxHits - c.rule.Steps[s.Step].Count; over > 0 {
+		q.steps[s.Step] = slices.Delete(q.steps[s.Step], 0, over)
+		c.stats.Truncated += uint64(over)
+	}
+	if h.armed {
+		q.arm(c, s, s.Step, h)
+	}
+}
+
+// lastStep is the index of the last step that counts towards firing.
+func lastStep(r *rule.Rule) int {
+	n := len(r.Steps) - 1
+	if r.ResolveStep() >= 0 {
+		n--
+	}
+	return n
+}
+
+// arms reports whether the step is complete at time t.
+func (q *sequence) arms(r *rule.Rule, step int, t int64) bool {
+	n := 0
+	for i := len(q.steps[step]) - 1; i >= 0; i-- {
+		h := &q.steps[step][i]
+		if h.time > t || !h.armed {
+			continue
+		}
+		if h.time < t-int64(r.Steps[step].Within) {
+			break
+		}
+		if n++; n >= r.Steps[step].Count {
+			return true
+		}
+	}
+	return false
+}
+
+// arm says that a match of the step is armed: matches of the next step that came before it, but happened after it, may
+// be armed by it; one of the last step may fire.
+func (q *sequence) arm(c *call, s *pipeline.Signal, step int, h hit) {
+	if step == lastStep(c.rule) {
+		// The match may complete a count for itself and for later ones.
+		for i := range q.steps[step] {
+			if l := q.steps[step][i]; l.armed && l.time >= h.time && l.time <= h.time+int64(c.rule.Steps[step].Within) && q.arms(c.rule, step, l.time) {
+				q.fire(c, s, l)
+			}
+		}
+		return
+	}
+	until := h.time + int64(c.rule.Steps[step].Within)
+	for i := range q.steps[step+1] {
+		next := &q.steps[step+1][i]
+		if !next.armed && next.time >= h.time && next.time <= until && q.arms(c.rule, step, next.time) {
+			next.armed = true
+			q.arm(c, s, step+1, *next)
+		}
+	}
+}
+
+// fire adds what led to the last match to the alert.
+func (q *sequence) fire(c *call, s *pipeline.Signal, final hit) {
+	path := q.path(c.rule, final)
+	e := q.episode
+	if e == nil || !e.Belongs(c.rule, path[0].time) {
+		e = &alert.Episode{Key: c.key}
+		q.episode = e
+	}
+	known, fresh := e.Last, e.Count == 0
+	for _, h := range path {
+		if fresh || h.time > known || h.id == final.id && !slices.Contains(e.Events, h.id) {
+			e.Add(h.time, h.id, 1)
+		}
+	}
+	e.Fire(c.rule, &q.context, final.time, s.Ingest, rule.LevelWarn, &c.out)
+}
+
+// path returns the matches that led to the final one, oldest first.
+func (q *sequence) path(r *rule.Rule, final hit) []hit {
+	path := []hit{final}
+	t := final.time
+	for step := lastStep(r); step >= 0 && len(q.steps) > 0; step-- {
+		from := t - int64(r.Steps[step].Within)
+		for _, h := range q.steps[step] {
+			if h.armed && h.time >= from && h.time <= t && h.id != final.id {
+				path = append(path, h)
+			}
+		}
+		for _, h := range path {
+			t = min(t, h.time)
+		}
+	}
+	slices.SortStableFunc(path, func(a, b hit) int {
+		switch {
+		case a.time < b.time:
+			return -1
+		case a.time > b.time:
+			return 1
+		}
+		return 0
+	})
+	return path
+}
+
+func (q *sequence) resolve(c *call, t int64) {
+	q.cleared = max(q.cleared, t)
+	for i := range q.steps {
+		q.steps[i] = slices.DeleteFunc(q.steps[i], func(h hit) bool { return h.time <= t })
+	}
+	if e := q.episode; e != nil && e.Open && e.Last <= t {
+		e.Resolve(c.rule, &q.context, &c.out)
+	}
+}
+
+func (q *sequence) expire(c *call) (due int64, keep bool) {
+	e := q.episode
+	if e != nil && e.Open && c.watermark >= e.Held+int64(c.rule.Dedup) {
+		e.Resolve(c.rule, &q.context, &c.out)
+	}
+	if e != nil && !e.Open && c.watermark >= e.Ends(c.rule) {
+		q.episode, e = nil, nil
+	}
+	if q.cleared != 0 && q.cleared < c.watermark {
+		q.cleared = 0
+	}
+	for i, hits := range q.steps {
+		within := int64(c.rule.Steps[i].Within)
+		n := 0
+		for n < len(hits) && hits[n].time+within < c.watermark {
+			n++
+		}
+		if n > 0 {
+			q.steps[i] = slices.Delete(hits, 0, n)
+		}
+		// What was not armed by what came up to the watermark will not be.
+		q.steps[i] = slices.DeleteFunc(q.steps[i], func(h hit) bool { return !h.armed && h.time < c.watermark })
+		for _, h := range q.steps[i] {
+			if h.armed {
+				due = max(due, h.time+within+1)
+			} else {
+				due = max(due, h.time+1)
+			}
+		}
+		keep = keep || len(q.steps[i]) > 0
+	}
+	if q.cleared != 0 {
+		due, keep = max(due, q.cleared+1), true
+	}
+	if e == nil {
+		return due, keep
+	}
+	if e.Open {
+		return e.Held + int64(c.rule.Dedup), true
+	}
+	return max(due, e.Ends(c.rule)), true
+}
+
+func (q *sequence) encode(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(q.steps)))
+	for _, hits := range q.steps {
+		b = binary.AppendUvarint(b, uint64(len(hits)))
+		for _, h := range hits {
+			b = binary.AppendVarint(b, h.time)
+			b = append(b, h.id[:]...)
+			b = appendFlag(b, h.armed)
+		}
+	}
+	b = binary.AppendVarint(b, q.cleared)
+	b = appendContext(b, &q.context)
+	return appendEpisode(b, q.episode)
+}
+
+func (q *sequence) decode(d *decoder) {
+	if n := d.count(); n > 0 {
+		q.steps = make([][]hit, n)
+		for i := range q.steps {
+			for range d.count() {
+				q.steps[i] = append(q.steps[i], hit{d.varint(), d.uuid(), d.flag()})
+			}
+		}
+	}
+	q.cleared = d.varint()
+	q.context = d.context()
+	q.episode = d.episode()
+}

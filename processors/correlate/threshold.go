@@ -1,0 +1,394 @@
+package correlate
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/processors/alert"
+	"github.com/tocsin-project/tocsin/processors/rule"
+)
+
+// slices of a window: it slides in steps of a 120th of its length. A window that ends with slice e covers the slices
+// e-119 to e, so two events of one window are never further apart than its length.
+const windowSlices = 120
+
+// Bounds of a window's state.
+const (
+	maxEntries = 50_000 // of one key; beyond it the oldest are forgotten
+	mergeReach = 16     // entries looked at for one of the same slice and values
+	fewEntries = 24     // up to here distinct values are counted by comparing, without a map
+)
+
+// window is the state of a key of a threshold rule: the events of the newest window, and of as much before as a late
+// event may still belong to, merged where slice and values are the same.
+type window struct {
+	entries []entry // by slice
+	lo, hi  int     // entries[lo:hi] are in the window that ends with slice end
+	end     int64
+	// running are the aggregates of that window; nil while there are few entries, then they are computed when needed.
+	running []running
+	context alert.Context
+	episode *alert.Episode
+}
+
+// entry is n events of one slice that have the same values.
+type entry struct {
+	slice  int64
+	n      uint32
+	id     uuid.UUID // of the first
+	time   int64     // of the first, Unix nanoseconds
+	values string    // packed: length and text of each
+}
+
+// running is an aggregate of a window that is kept up to date as entries come and go. Sums are kept in whole units and
+// millionths, so that adding and taking away leaves no error behind.
+type running struct {
+	whole, millionths int64
+	entries           map[string]uint32 // with each value, for a distinct count
+}
+
+func sliceLength(r *rule.Rule) int64 { return int64(r.Window) / windowSlices }
+
+// sliceOf rounds towards the past, before 1970 as well.
+func sliceOf(t, length int64) int64 {
+	s := t / length
+	if t%length < 0 {
+		s--
+	}
+	return s
+}
+
+func (w *window) observe(c *call, s *pipeline.Signal) {
+	t := s.Time.UnixNano()
+	if s.Step == c.rule.ResolveStep() {
+		if e := w.episode; e != nil && e.Open && e.Last <= t {
+			e.Resolve(c.rule, &w.context, &c.out)
+			w.entries, w.running, w.lo, w.hi = nil, nil, 0, 0
+		}
+		return
+	}
+	w.context.Note(c.rule, s)
+	slice := sliceOf(t, sliceLength(c.rule))
+	w.insert(c, s, slice)
+	if len(w.entries) > maxEntries {
+		w.drop(c.rule, 1)
+		c.stats.Truncated++
+	}
+	head := w.entries[len(w.entries)-1].slice
+	if w.episode != nil && w.episode.Open {
+		w.episode.Add(t, s.EventID, 1)
+	} else if slice < head {
+		// The event came late: windows that ended after it, but before the newest, have one event more.
+		for i := w.first(slice); i < len(w.entries) && w.entries[i].slice < min(head, slice+windowSlices); i++ {
+			if i > 0 && w.entries[i-1].slice == w.entries[i].slice {
+				continue
+			}
+			w.move(c.rule, w.entries[i].slice)
+			if w.judge(c, s) {
+				break
+			}
+		}
+	}
+	w.move(c.rule, head)
+	w.judge(c, s)
+}
+
+// judge evaluates the window as it stands and fires where the condition holds.
+func (w *window) judge(c *call, s *pipeline.Signal) bool {
+	var stack [16]float64
+	values := w.aggregates(c.rule, stack[:0])
+	if !c.rule.Having.Holds(values) {
+		return false
+	}
+	inside := w.entries[w.lo:w.hi]
+	e := w.episode
+	if e == nil || !e.Belongs(c.rule, inside[0].time) {
+		e = &alert.Episode{Key: c.key}
+		w.episode = e
+	}
+	if !e.Open {
+		known, fresh := e.Last, e.Count == 0
+		for i := range inside {
+			if in := &inside[i]; fresh || in.time > known {
+				e.Add(in.time, in.id, in.n)
+			}
+		}
+	}
+	e.Metrics = e.Metrics[:0]
+	for i, a := range c.rule.Aggregates {
+		e.Metrics = append(e.Metrics, alert.Metric{Name: a.Name, Value: values[i]})
+	}
+	e.Fire(c.rule, &w.context, max(s.Time.UnixNano(), inside[len(inside)-1].time), s.Ingest, rule.LevelWarn, &c.out)
+	return true
+}
+
+// insert puts the event where its slice belongs. It keeps lo and hi, and the aggregates, those of the window.
+func (w *window) insert(c *call, s *pipeline.Signal, slice int64) {
+	b := c.scratch[:0]
+	for _, v := range s.Values {
+		b = appendText(b, v)
+	}
+	c.scratch = b
+	at := len(w.entries)
+	for at > 0 && w.entries[at-1].slice > slice {
+		at--
+	}
+	for i := at - 1; i >= max(0, at-mergeReach) && w.entries[i].slice == slice; i-- {
+		if e := &w.entries[i]; e.values == string(b) {
+			e.n++
+			if i >= w.lo && i < w.hi {
+				w.count(c.rule, e.values, 1, 0)
+			}
+			return
+		}
+	}
+	in := entry{slice: slice, n: 1, id: s.EventID, time: s.Time.UnixNano(), values: string(b)}
+	w.entries = slices.Insert(w.entries, at, in)
+	switch {
+	case at < w.lo || slice <= w.end-windowSlices:
+		w.lo, w.hi = w.lo+1, w.hi+1
+	case slice <= w.end:
+		w.hi++
+		w.count(c.rule, in.values, 1, 1)
+	}
+	if w.running == nil && len(w.entries) > fewEntries {
+		w.running = make([]running, len(c.rule.Aggregates))
+		for i := w.lo; i < w.hi; i++ {
+			w.count(c.rule, w.entries[i].values, int64(w.entries[i].n), 1)
+		}
+	}
+}
+
+// first returns the index of the first entry whose slice is not before the given one.
+func (w *window) first(slice int64) int {
+	i, _ := slices.BinarySearchFunc(w.entries, slice, func(e entry, s int64) int {
+		switch {
+		case e.slice < s:
+			return -1
+		case e.slice > s:
+			return 1
+		}
+		return 0
+	})
+	return i
+}
+
+// move makes it the window that ends with the slice. It costs as much as there are entries that come in or go out.
+func (w *window) move(r *rule.Rule, end int64) {
+	w.end = end
+	lo, hi := w.lo, w.hi
+	for hi < len(w.entries) && w.entries[hi].slice <= end {
+		hi++
+	}
+	for hi > 0 && w.entries[hi-1].slice > end {
+		hi--
+	}
+	for lo < hi && w.entries[lo].slice <= end-windowSlices {
+		lo++
+	}
+	for lo > 0 && (lo > hi || w.entries[lo-1].slice > end-windowSlices) {
+		lo--
+	}
+	if w.running != nil {
+		for i := w.lo; i < w.hi; i++ { // those that go out
+			if lo <= i && i < hi {
+				i = min(hi, w.hi) - 1
+				continue
+			}
+			w.count(r, w.entries[i].values, -int64(w.entries[i].n), -1)
+		}
+		for i := lo; i < hi; i++ { // those that come in
+			if w.lo <= i && i < w.hi {
+				i = min(hi, w.hi) - 1
+				continue
+			}
+			w.count(r, w.entries[i].values, int64(w.entries[i].n), 1)
+		}
+	}
+	w.lo, w.hi = lo, hi
+}
+
+// count adds events of the same values to the running aggregates, or takes them out; entries is by how many entries the
+// window grows.
+func (w *window) count(r *rule.Rule, values string, events int64, entries int) {
+	for i := range w.running {
+		a, n := &r.Aggregates[i], &w.running[i]
+		switch a.Op {
+		case rule.Count:
+			if a.Value < 0 || value(values, a.Value) != "" {
+				n.whole += events
+			}
+		case rule.Sum:
+			whole, millionths := number(value(values, a.Value))
+			n.whole += events * whole
+			n.millionths += events * millionths
+		case rule.Distinct:
+			v := value(values, a.Value)
+			if v == "" || entries == 0 {
+				continue
+			}
+			if n.entries == nil {
+				n.entries = map[string]uint32{}
+			}
+			if left := n.entries[v] + uint32(entries); left > 0 {
+				n.entries[v] = left
+			} else {
+				delete(n.entries, v)
+			}
+		}
+	}
+}
+
+// number reads a number as whole units and millionths; what is none, or too great to be added up, counts as zero.
+func number(text string) (whole, millionths int64) {
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(math.Abs(v) < 1<<53) {
+		return 0, 0
+	}
+	w, f := math.Modf(v)
+	return int64(w), int64(math.Round(f * 1e6))
+}
+
+// value returns the i-th of packed values.
+func value(packed string, i int) string {
+	for {
+		n, width := uint64(0), 0
+		for width < len(packed) {
+			b := packed[width]
+			n |= uint64(b&0x7f) << (7 * width)
+			width++
+			if b < 0x80 {
+				break
+			}
+		}
+		packed = packed[width:]
+		if i == 0 {
+			return packed[:n]
+		}
+		packed = packed[n:]
+		i--
+	}
+}
+
+// aggregates appends the value of each aggregate for the window.
+func (w *window) aggregates(r *rule.Rule, out []float64) []float64 {
+	for i, a := range r.Aggregates {
+		switch {
+		case w.running == nil:
+			out = append(out, aggregate(w.entries[w.lo:w.hi], a))
+		case a.Op == rule.Distinct:
+			out = append(out, float64(len(w.running[i].entries)))
+		default:
+			out = append(out, w.running[i].value())
+		}
+	}
+	return out
+}
+
+func (n *running) value() float64 { return float64(n.whole) + float64(n.millionths)/1e6 }
+
+// aggregate computes an aggregate of a few entries. Comparing all with all is faster, and smaller, than a map.
+func aggregate(entries []entry, a rule.Aggregate) float64 {
+	var n running
+	for i := range entries {
+		e := &entries[i]
+		v := ""
+		if a.Value >= 0 {
+			v = value(e.values, a.Value)
+		}
+		switch a.Op {
+		case rule.Count:
+			if a.Value < 0 || v != "" {
+				n.whole += int64(e.n)
+			}
+		case rule.Sum:
+			whole, millionths := number(v)
+			n.whole += int64(e.n) * whole
+			n.millionths += int64(e.n) * millionths
+		case rule.Distinct:
+			if v != "" && !slices.ContainsFunc(entries[:i], func(e entry) bool { return value(e.values, a.Value) == v }) {
+				n.whole++
+			}
+		}
+	}
+	return n.value()
+}
+
+// drop forgets the n oldest entries.
+func (w *window) drop(r *rule.Rule, n int) {
+	for i := w.lo; i < min(n, w.hi); i++ {
+		w.count(r, w.entries[i].values, -int64(w.entries[i].n), -1)
+	}
+	w.entries = slices.Delete(w.entries, 0, n)
+	w.lo, w.hi = max(w.lo-n, 0), max(w.hi-n, 0)
+}
+
+func (w *window) expire(c *call) (due int64, keep bool) {
+	length := sliceLength(c.rule)
+	e := w.episode
+	if e != nil && e.Open && c.watermark >= e.Held+int64(c.rule.Window) {
+		e.Resolve(c.rule, &w.context, &c.out)
+	}
+	if e != nil && !e.Open && c.watermark >= e.Ends(c.rule) {
+		w.episode, e = nil, nil
+	}
+	// No event that may still come is in a window with entries up to here.
+	if oldest := sliceOf(c.watermark, length) - windowSlices; len(w.entries) > 0 && w.entries[0].slice <= oldest {
+		switch n := w.first(oldest + 1); {
+		case n == len(w.entries):
+			w.entries, w.running, w.lo, w.hi = nil, nil, 0, 0
+			if e == nil || !e.Open {
+				w.context = alert.Context{}
+			}
+		case n >= 64 || 2*n >= len(w.entries): // moving the rest costs as much as there is of it
+			w.drop(c.rule, n)
+		}
+	}
+	if e == nil && len(w.entries) == 0 {
+		return 0, false
+	}
+	if e != nil && e.Open {
+		return e.Held + int64(c.rule.Window), true
+	}
+	if len(w.entries) > 0 {
+		due = (w.entries[len(w.entries)-1].slice + windowSlices + 1) * length
+	}
+	if e != nil {
+		due = max(due, e.Ends(c.rule))
+	}
+	return due, true
+}
+
+func (w *window) encode(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(w.entries)))
+	slice := int64(0)
+	for i := range w.entries {
+		e := &w.entries[i]
+		b = binary.AppendVarint(b, e.slice-slice)
+		slice = e.slice
+		b = binary.AppendUvarint(b, uint64(e.n))
+		b = append(b, e.id[:]...)
+		b = binary.AppendVarint(b, e.time)
+		b = appendText(b, e.values)
+	}
+	b = appendContext(b, &w.context)
+	return appendEpisode(b, w.episode)
+}
+
+func (w *window) decode(d *decoder) {
+	if n := d.count(); n > 0 {
+		w.entries = make([]entry, n)
+		slice := int64(0)
+		for i := range w.entries {
+			slice += d.varint()
+			w.entries[i] = entry{slice: slice, n: uint32(d.uvarint()), id: d.uuid(), time: d.varint(), values: d.text()}
+		}
+	}
+	w.context = d.context()
+	w.episode = d.episode()
+}

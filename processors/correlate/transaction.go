@@ -1,0 +1,98 @@
+package correlate
+
+// transaction is what it takes to undo everything since the last Commit: the encoded state of each key as it was when it
+// was touched first, in one arena, and copies of what is small.
+type transaction struct {
+	number    uint64
+	keys      []undoKey
+	arena     []byte
+	origins   []undoOrigin
+	stats     Stats
+	watermark int64
+}
+
+type undoKey struct {
+	key      *keyed
+	from, to int  // of the arena
+	existed  bool // before the transaction
+}
+
+type undoOrigin struct {
+	origin *origin
+	before origin
+	isNew  bool
+}
+
+func (t *transaction) begin(e *Engine) {
+	t.number++
+	clear(t.keys)
+	t.keys, t.arena, t.origins = t.keys[:0], t.arena[:0], t.origins[:0]
+	t.stats, t.watermark = e.stats, e.watermark
+}
+
+func (t *transaction) newKey(k *keyed) {
+	k.tx = t.number
+	t.keys = append(t.keys, undoKey{key: k})
+}
+
+func (t *transaction) touchKey(k *keyed) {
+	k.tx = t.number
+	from := len(t.arena)
+	t.arena = k.judge.encode(t.arena)
+	t.keys = append(t.keys, undoKey{k, from, len(t.arena), true})
+}
+
+func (t *transaction) newOrigin(o *origin) {
+	o.tx = t.number
+	t.origins = append(t.origins, undoOrigin{origin: o, isNew: true})
+}
+
+func (t *transaction) touchOrigin(o *origin) {
+	if o.tx != t.number {
+		o.tx = t.number
+		t.origins = append(t.origins, undoOrigin{origin: o, before: *o})
+	}
+}
+
+// Commit makes everything since the last Commit final.
+func (e *Engine) Commit() { e.tx.begin(e) }
+
+// Rollback makes the state what it was at the last Commit.
+func (e *Engine) Rollback() {
+	t := &e.tx
+	for i := len(t.keys) - 1; i >= 0; i-- {
+		u := t.keys[i]
+		k := u.key
+		if !u.existed {
+			if !k.dead {
+				e.forget(k)
+			}
+			continue
+		}
+		k.judge = newJudge(k.rule.rule)
+		d := &decoder{rest: t.arena[u.from:u.to]}
+		k.judge.decode(d)
+		if d.bad {
+			panic("BUG: a state cannot be decoded from its own encoding")
+		}
+		if k.dead {
+			// It goes back to the front: it was the oldest when it was evicted.
+			k.dead = false
+			k.rule.keys[k.key] = k
+			k.link(k.rule.touched.next)
+		}
+		e.timers.schedule(k, minTime, minTime)
+	}
+	for i := len(t.origins) - 1; i >= 0; i-- {
+		u := t.origins[i]
+		if u.isNew {
+			delete(e.byOrigin, u.origin.id)
+			e.origins = e.origins[:len(e.origins)-1]
+			continue
+		}
+		*u.origin = u.before
+	}
+	e.last, e.slowest = nil, nil
+	e.stats, e.watermark = t.stats, t.watermark
+	t.begin(e)
+}

@@ -1,0 +1,199 @@
+package rule
+
+import (
+	"context"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+)
+
+// maxKeyBytes bounds a correlation key; what is longer is cut and told apart by a hash.
+const maxKeyBytes = 256
+
+// playgroundLabel marks events of a place where attacks are part of the plan.
+const playgroundLabel = "playground"
+
+// Counts are what a matcher has counted of one rule since it was made.
+type Counts struct {
+	Candidates uint64 // steps that the index gave out
+	Matched    uint64 // steps that matched: signals, but for those without a key
+	Keyless    uint64 // matched, but a part of the key was empty
+	Errors     uint64 // an expression ended with an error; the event did not match
+}
+
+// Matcher evaluates a set of rules on batches and appends a signal for each step of a rule that matched. It serves one
+// worker.
+type Matcher struct {
+	evaluator
+	found  stepSet
+	counts []Counts // by the rule's number
+	events uint64
+
+	buf   []byte
+	ends  []int
+	topic string // a copy of the batch's topic that signals may keep
+}
+
+// NewMatcher returns a matcher of the set for one worker.
+func (s *Set) NewMatcher() *Matcher {
+	return &Matcher{evaluator: newEvaluator(s), found: newStepSet(len(s.steps)), counts: make([]Counts, len(s.Rules))}
+}
+
+// Counts returns what was counted of the rule, by its place in Set.Rules.
+func (m *Matcher) Counts(rule int) Counts { return m.counts[rule] }
+
+// Events returns the number of events that were looked at, and how often a program of expr ran for them.
+func (m *Matcher) Events() (events, programs uint64) { return m.events, m.programs }
+
+// Process appends the signals of the batch's events to b.Signals. It never fails a batch: a rule whose expression ends
+// with an error does not match, and is counted.
+func (m *Matcher) Process(_ context.Context, b *pipeline.Batch) error {
+	if m.topic != b.Topic {
+		m.topic = strings.Clone(b.Topic)
+	}
+	record, seq := -1, uint32(0)
+	for i := range b.Events {
+		e := &b.Events[i]
+		if e.Dropped() != "" {
+			continue
+		}
+		if r := b.RecordIndex(e); r != record {
+			record, seq = r, 0
+		}
+		seq = m.event(b, e, seq)
+	}
+	return nil
+}
+
+// event judges one event. It returns the number of the record's next signal.
+func (m *Matcher) event(b *pipeline.Batch, e *event, seq uint32) uint32 {
+	m.events++
+	m.begin(e)
+	clear(m.found)
+	m.set.index.candidates(e, m.found)
+	playground := e.HasLabel(playgroundLabel)
+	for w := range m.found {
+		if m.found[w] == 0 {
+			continue
+		}
+		stepSet(m.found[w : w+1]).each(func(i int) {
+			s := &m.set.steps[w*64+i]
+			if playground && !s.rule.Playground {
+				return
+			}
+			c := &m.counts[s.number]
+			c.Candidates++
+			m.failed = false
+			matched := m.holds(s.step.when)
+			if m.failed {
+				c.Errors++
+				return
+			}
+			if !matched {
+				return
+			}
+			c.Matched++
+			if m.signal(b, e, s, seq) {
+				seq++
+			} else if m.failed {
+				c.Errors++
+			} else {
+				c.Keyless++
+			}
+		})
+	}
+	return seq
+}
+
+// signal appends the signal of a step that matched. It appends none, and returns false, where a part of the key is empty
+// (there is nothing to correlate by) or an expression failed.
+func (m *Matcher) signal(b *pipeline.Batch, e *event, s *stepRef, seq uint32) bool {
+	m.buf, m.ends = m.buf[:0], m.ends[:0]
+	for i, part := range s.step.key {
+		v := m.valueOf(part)
+		if v == "" || m.failed {
+			return false
+		}
+		if i > 0 {
+			m.buf = append(m.buf, '|')
+		}
+		m.buf = appendKeyPart(m.buf, v, len(s.step.key) > 1)
+	}
+	if len(m.buf) > maxKeyBytes {
+		h := xxhash.Sum64(m.buf)
+		m.buf = m.buf[:maxKeyBytes-17]
+		m.buf = append(m.buf, '#')
+		for shift := 60; shift >= 0; shift -= 4 {
+			m.buf = append(m.buf, "0123456789abcdef"[h>>shift&15])
+		}
+	}
+	m.ends = append(m.ends, len(m.buf))
+	for _, v := range s.step.values {
+		m.buf = append(m.buf, m.valueOf(v)...)
+		m.ends = append(m.ends, len(m.buf))
+	}
+	if m.failed {
+		return false
+	}
+	fields := 0
+	for _, c := range s.step.columns {
+		if v, _ := e.Field(c); v != "" {
+			fields++
+		}
+		m.buf = append(m.buf, fieldOf(e, c)...)
+		m.ends = append(m.ends, len(m.buf))
+	}
+	all, at := string(m.buf), 0 // one allocation holds all texts of the signal
+	next := func() string {
+		end := m.ends[0]
+		m.ends = m.ends[1:]
+		text := all[at:end]
+		at = end
+		return text
+	}
+	out := pipeline.Signal{
+		Kind:   pipeline.SignalMatch,
+		Origin: pipeline.TopicPartition{Topic: m.topic, ID: b.ID, Partition: b.Partition},
+		Offset: e.Offset, Seq: seq,
+		Rule: s.rule.ID, Version: s.rule.Version, Step: s.index,
+		Key: next(), Time: e.Time, Ingest: e.IngestTime, EventID: e.ID,
+	}
+	if n := len(s.step.values); n > 0 {
+		out.Values = make([]string, n)
+		for i := range out.Values {
+			out.Values[i] = next()
+		}
+	}
+	if fields > 0 {
+		out.Fields = make([]pipeline.Attr, 0, fields)
+		for _, c := range s.step.columns {
+			if v := next(); v != "" {
+				out.Fields = append(out.Fields, pipeline.Attr{Key: c, Value: v})
+			}
+		}
+	}
+	b.Signals = append(b.Signals, out)
+	return true
+}
+
+func fieldOf(e *event, column string) string {
+	v, _ := e.Field(column)
+	return v
+}
+
+// appendKeyPart appends a part of a key. Parts are joined by a bar, so a bar within one is escaped: ("a|b", "c") and
+// ("a", "b|c") are different keys.
+func appendKeyPart(dst []byte, part string, escape bool) []byte {
+	if !escape || !strings.ContainsAny(part, `|\`) {
+		return append(dst, part...)
+	}
+	for i := range len(part) {
+		if part[i] == '|' || part[i] == '\\' {
+			dst = append(dst, '\\')
+		}
+		dst = append(dst, part[i])
+	}
+	return dst
+}

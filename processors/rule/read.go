@@ -1,0 +1,508 @@
+package rule
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	exprast "github.com/expr-lang/expr/ast"
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/schemas"
+)
+
+// Bounds and defaults of a rule's times.
+const (
+	minWindow     = time.Second
+	maxWindow     = 7 * 24 * time.Hour
+	maxWithin     = 366 * 24 * time.Hour
+	defaultDedup  = time.Hour
+	maxStepCount  = 10_000
+	maxSteps      = 8
+	maxAggregates = 16
+	maxColumns    = 64
+)
+
+var (
+	idPattern        = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,63}$`)
+	namePattern      = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
+	techniquePattern = regexp.MustCompile(`^T[0-9]{4}(\.[0-9]{3})?$`)
+)
+
+// reader reads one rule file. What refers to other keys (templates to aggregates, steps to the rule's key) is kept as a
+// node and read last, so that the order of keys in the file does not matter.
+type reader struct {
+	*document
+	set  *Set
+	rule *Rule
+
+	key, having, title, summary ast.Node
+	names                       []string // of aggregates, by index
+	arguments                   []*value // of aggregates that have one
+	captured                    map[string]bool
+}
+
+// readRule reads the rule of a file. It returns nil where there is no telling what it is.
+func readRule(set *Set, path string, data []byte) (*Rule, Errors) {
+	d, root := openDocument(path, data)
+	if root == nil {
+		return nil, d.errs
+	}
+	r := &reader{document: d, set: set, captured: map[string]bool{},
+		rule: &Rule{Path: path, Version: 1, Confidence: 80, Dedup: defaultDedup}}
+	r.read(root)
+	slices.SortStableFunc(d.errs, func(a, b *Error) int {
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return a.Column - b.Column
+	})
+	return r.rule, d.errs
+}
+
+func (r *reader) read(root ast.Node) {
+	rule := r.rule
+	kind := r.kind(root)
+	known := keys{
+		"id": func(n ast.Node) {
+			if rule.ID = r.line(n, "id"); !idPattern.MatchString(rule.ID) {
+				r.failAt(n, fmt.Sprintf("id %q is no id", rule.ID), "a letter, then letters, digits, _ and -")
+			}
+		},
+		"version":         func(n ast.Node) { rule.Version = r.int(n, "version", 1, 1<<30) },
+		"title":           func(n ast.Node) { rule.Title = r.line(n, "title") },
+		"kind":            func(ast.Node) {},
+		"why":             func(n ast.Node) { rule.Why = strings.TrimSpace(r.text(n, "why")) },
+		"false_positives": func(n ast.Node) { rule.FalsePositives = r.texts(n, "false_positives") },
+		"runbook":         func(n ast.Node) { rule.Runbook = strings.TrimSpace(r.text(n, "runbook")) },
+		"attack":          func(n ast.Node) { r.attack(n) },
+		"phases":          func(n ast.Node) { r.phases(n) },
+		"confidence":      func(n ast.Node) { rule.Confidence = uint8(r.int(n, "confidence", 1, 100)) },
+		"playground":      func(n ast.Node) { rule.Playground = r.bool(n, "playground") },
+		"subscriptions":   func(n ast.Node) { r.list(n, "subscriptions", r.subscription) },
+		"dedup":           func(n ast.Node) { rule.Dedup = r.duration(n, "dedup", time.Minute, 30*24*time.Hour) },
+		"alert": func(n ast.Node) {
+			seen := r.mapping(n, "alert", keys{
+				"title":   func(n ast.Node) { r.title = n },
+				"summary": func(n ast.Node) { r.summary = n },
+			})
+			r.need(n, seen, "alert", "title", "summary")
+		},
+		"entities": func(n ast.Node) { r.entities(n) },
+		"key":      func(n ast.Node) { r.key = n },
+	}
+	required := []string{"id", "title", "kind", "why", "subscriptions", "key", "alert"}
+	resolve := func(n ast.Node) { r.step(n, Step{ID: "resolve", Role: RoleResolve}) }
+	switch kind {
+	case Match:
+		known["when"] = func(n ast.Node) { r.when(n, Step{ID: "match"}) }
+		known["resolve"] = resolve
+		required = append(required, "when")
+	case Threshold:
+		known["when"] = func(n ast.Node) { r.when(n, Step{ID: "count"}) }
+		known["window"] = func(n ast.Node) { rule.Window = r.duration(n, "window", minWindow, maxWindow) }
+		known["aggregates"] = func(n ast.Node) { r.aggregates(n) }
+		known["having"] = func(n ast.Node) { r.having = n }
+		known["resolve"] = resolve
+		required = append(required, "when", "window", "aggregates", "having")
+	case Sequence:
+		known["steps"] = func(n ast.Node) { r.steps(n) }
+		known["resolve"] = resolve
+		required = append(required, "steps")
+	case Growth:
+		known["sample"] = func(n ast.Node) { r.sample(n) }
+		known["evidence"] = func(n ast.Node) { r.step(n, Step{ID: "evidence", Role: RoleEvidence}) }
+		required = append(required, "sample", "evidence")
+	}
+	seen := r.mapping(root, "a "+string(kind)+" rule", known)
+	if kind == "" {
+		return // without a kind nothing else can be judged
+	}
+	rule.Kind = kind
+	r.need(root, seen, "the rule", required...)
+	r.finish()
+}
+
+// need holds that the keys are there.
+func (r *reader) need(n ast.Node, seen map[string]ast.Node, what string, required ...string) {
+	for _, key := range required {
+		if seen[key] == nil {
+			r.failAt(n, fmt.Sprintf("%s has no %s", what, key), "")
+		}
+	}
+}
+
+// kind finds the rule's kind: it decides which keys there are.
+func (r *reader) kind(root ast.Node) (kind Kind) {
+	words := make([]string, len(Kinds))
+	for i, k := range Kinds {
+		words[i] = string(k)
+	}
+	quiet := &document{path: r.path, lines: r.lines}
+	quiet.pairs(root, "the rule", func(key string, _, v ast.Node) {
+		if key == "kind" {
+			kind = Kind(r.word(v, "kind", words))
+		}
+	})
+	return kind
+}
+
+func (r *reader) attack(n ast.Node) {
+	r.list(n, "attack", func(n ast.Node) {
+		id := r.line(n, "attack")
+		if !techniquePattern.MatchString(id) {
+			r.failAt(n, fmt.Sprintf("attack: %q is no technique of MITRE ATT&CK", id), "as in T1110 or T1110.004")
+		}
+		r.rule.Attacks = append(r.rule.Attacks, id)
+	})
+}
+
+func (r *reader) phases(n ast.Node) {
+	r.list(n, "phases", func(n ast.Node) {
+		if w := r.word(n, "phases", schemas.Phases[1:]); w != "" {
+			r.rule.Phases = append(r.rule.Phases, uint8(slices.Index(schemas.Phases, w)))
+		}
+	})
+}
+
+func (r *reader) subscription(n ast.Node) {
+	s := Subscription{Class: pipeline.ClassNormal}
+	seen := r.mapping(n, "a subscription", keys{
+		"team":     func(n ast.Node) { s.Team = r.word(n, "team", subscribers) },
+		"class":    func(n ast.Node) { s.Class = r.word(n, "class", classes) },
+		"severity": func(n ast.Node) { r.severity(n, &s) },
+		"by":       func(n ast.Node) { s.By = r.line(n, "by") },
+		"ticket":   func(n ast.Node) { s.Ticket = r.line(n, "ticket") },
+		"expires": func(n ast.Node) {
+			t, err := time.Parse(time.DateOnly, r.text(n, "expires"))
+			if err != nil {
+				r.failAt(n, fmt.Sprintf("expires: %q is no date", n.GetToken().Value), "as in 2027-01-31; the subscription ends when that day begins in UTC")
+			}
+			s.Expires = t
+		},
+	})
+	r.need(n, seen, "the subscription", "team", "severity")
+	if s.Class == pipeline.ClassSecRequested {
+		r.need(n, seen, "a sec_requested subscription", "by", "ticket", "expires")
+	}
+	for _, other := range r.rule.Subscriptions {
+		if other.Team == s.Team && s.Team != "" {
+			r.failAt(n, "team "+s.Team+" subscribes twice", "")
+		}
+	}
+	r.rule.Subscriptions = append(r.rule.Subscriptions, s)
+}
+
+// severity reads a number, or for a growth rule a number for each level. A level that is left out has that of the level
+// below it.
+func (r *reader) severity(n ast.Node, s *Subscription) {
+	if _, ok := n.(*ast.IntegerNode); ok {
+		v := uint8(r.int(n, "severity", pipeline.SeverityInfo, pipeline.SeverityFatal))
+		for i := range s.Severity {
+			s.Severity[i] = v
+		}
+		return
+	}
+	levels := keys{}
+	for i, name := range Levels {
+		levels[name] = func(n ast.Node) {
+			s.Severity[i] = uint8(r.int(n, "severity", pipeline.SeverityInfo, pipeline.SeverityFatal))
+		}
+	}
+	if len(r.mapping(n, "severity", levels)) == 0 {
+		r.failAt(n, "severity: expected a number from 1 to 6, or one for each level", "as in {warn: 4, crit: 5, imminent: 6}")
+	}
+	for i := 1; i < len(s.Severity); i++ {
+		if s.Severity[i] == 0 {
+			s.Severity[i] = s.Severity[i-1]
+		}
+	}
+}
+
+func (r *reader) entities(n ast.Node) {
+	r.pairs(n, "entities", func(name string, k, v ast.Node) {
+		if !namePattern.MatchString(name) {
+			r.failAt(k, fmt.Sprintf("entity %q is no name", name), "lower-case letters, digits and _")
+		}
+		column := r.line(v, "entities")
+		if column != "" && !isColumn(column) {
+			r.failAt(v, fmt.Sprintf("unknown column %q", column), didYouMean(column, columns()))
+		}
+		r.captured[column] = true
+		r.rule.Entities = append(r.rule.Entities, Entity{name, column})
+	})
+}
+
+// expression reads an expression and tells where in the file its errors are.
+func (r *reader) expression(n ast.Node, what, want string) exprast.Node {
+	src := r.text(n, what)
+	tree, errs := parseExpression(src, want)
+	r.report(n, what, errs)
+	return tree
+}
+
+func (r *reader) report(n ast.Node, what string, errs []exprError) {
+	for _, e := range errs {
+		line, column := r.positionIn(n, e.at)
+		r.fail(line, column, what+": "+e.message, e.hint)
+	}
+}
+
+func (r *reader) condition(n ast.Node, what string) *condition {
+	tree := r.expression(n, what, "bool")
+	if tree == nil {
+		return nil
+	}
+	c, err := r.set.atoms.condition(tree)
+	if err != nil {
+		r.failAt(n, what+": "+err.Error(), "")
+	}
+	return c
+}
+
+func (r *reader) value(n ast.Node, what string) *value {
+	tree := r.expression(n, what, "")
+	if tree == nil {
+		return nil
+	}
+	v, err := newValue(tree)
+	if err != nil {
+		r.failAt(n, what+": "+err.Error(), "")
+	}
+	return v
+}
+
+// keyOf reads a key: an expression, or a list of them.
+func (r *reader) keyOf(n ast.Node) (parts []*value) {
+	if _, ok := n.(*ast.SequenceNode); !ok {
+		return []*value{r.value(n, "key")}
+	}
+	r.list(n, "key", func(n ast.Node) { parts = append(parts, r.value(n, "key")) })
+	if len(parts) == 0 {
+		r.failAt(n, "key: the list is empty", "")
+	}
+	return parts
+}
+
+// when adds a step that has nothing but a condition.
+func (r *reader) when(n ast.Node, s Step) {
+	s.when = r.condition(n, "when")
+	r.add(s)
+}
+
+func (r *reader) add(s Step) {
+	s.Count = max(s.Count, 1)
+	r.rule.Steps = append(r.rule.Steps, s)
+}
+
+// step reads a step of its own mapping.
+func (r *reader) step(n ast.Node, s Step) {
+	known := keys{
+		"when": func(n ast.Node) { s.when = r.condition(n, "when") },
+		"key":  func(n ast.Node) { s.key = r.keyOf(n) },
+	}
+	if s.Role == RoleMatch {
+		known["id"] = func(n ast.Node) { s.ID = r.name(n, "id") }
+		known["count"] = func(n ast.Node) { s.Count = r.int(n, "count", 1, maxStepCount) }
+		known["within"] = func(n ast.Node) { s.Within = r.duration(n, "within", minWindow, maxWithin) }
+	}
+	seen := r.mapping(n, "a step", known)
+	r.need(n, seen, "the step", "when")
+	if s.Role == RoleMatch {
+		r.need(n, seen, "the step", "id")
+	}
+	r.add(s)
+}
+
+func (r *reader) name(n ast.Node, what string) string {
+	s := r.line(n, what)
+	if !namePattern.MatchString(s) {
+		r.failAt(n, fmt.Sprintf("%s: %q is no name", what, s), "lower-case letters, digits and _, a letter first")
+	}
+	return s
+}
+
+func (r *reader) steps(n ast.Node) {
+	var nodes []ast.Node
+	r.list(n, "steps", func(n ast.Node) { nodes = append(nodes, n) })
+	if len(nodes) < 2 || len(nodes) > maxSteps {
+		r.failAt(n, fmt.Sprintf("steps: expected 2 to %d, got %d", maxSteps, len(nodes)), "")
+	}
+	for i, item := range nodes {
+		r.step(item, Step{})
+		s := &r.rule.Steps[len(r.rule.Steps)-1]
+		last := i == len(nodes)-1
+		if !last && s.Within == 0 {
+			r.failAt(item, "the step has no within", "how long its matches count for the step that follows, as in within: 10m")
+		}
+		if last && s.Count > 1 && s.Within == 0 {
+			r.failAt(item, "the step has a count but no within", "the span in which they must lie, as in within: 10m")
+		}
+		for _, other := range r.rule.Steps[:len(r.rule.Steps)-1] {
+			if other.ID == s.ID {
+				r.failAt(item, fmt.Sprintf("there are two steps %q", s.ID), "")
+			}
+		}
+	}
+}
+
+func (r *reader) sample(n ast.Node) {
+	s := Step{ID: "sample", Role: RoleSample, values: make([]*value, SampleSeries+1)}
+	constant := &value{get: func(*event) string { return "" }}
+	for i := range s.values {
+		s.values[i] = constant
+	}
+	seen := r.mapping(n, "the sample", keys{
+		"when":     func(n ast.Node) { s.when = r.condition(n, "when") },
+		"value":    func(n ast.Node) { s.values[SampleValue] = r.value(n, "value") },
+		"capacity": func(n ast.Node) { s.values[SampleCapacity] = r.value(n, "capacity") },
+		"series":   func(n ast.Node) { s.values[SampleSeries] = r.value(n, "series") },
+		"key":      func(n ast.Node) { s.key = r.keyOf(n) },
+	})
+	r.need(n, seen, "the sample", "when", "value", "series")
+	for _, c := range []string{"project", "host", "db_name", "db_object"} {
+		s.columns = append(s.columns, c) // a row of the growth table is made of them
+	}
+	r.add(s)
+}
+
+// aggregates reads the mapping of names to "count", "count <condition>", "distinct <value>" or "sum <number>".
+func (r *reader) aggregates(n ast.Node) {
+	r.pairs(n, "aggregates", func(name string, k, v ast.Node) {
+		if !namePattern.MatchString(name) || isColumn(name) {
+			r.failAt(k, fmt.Sprintf("aggregate %q is no name", name), "lower-case letters, digits and _, and no column's name")
+		}
+		src := r.text(v, name)
+		op, argument, _ := strings.Cut(strings.TrimLeft(src, " "), " ")
+		a := Aggregate{Name: name, Value: -1}
+		words := map[string]AggregateOp{"count": Count, "distinct": Distinct, "sum": Sum}
+		var ok bool
+		if a.Op, ok = words[op]; !ok {
+			r.failAt(v, fmt.Sprintf("%s: unknown aggregate %q", name, op), didYouMean(op, slices.Sorted(maps.Keys(words))))
+			return
+		}
+		if strings.TrimSpace(argument) == "" {
+			if a.Op != Count {
+				r.failAt(v, fmt.Sprintf("%s: %s wants an argument", name, op), "as in distinct ev.SrcIP or sum ev.Bytes")
+			}
+		} else {
+			a.Value = len(r.arguments)
+			r.arguments = append(r.arguments, r.argument(v, name, argument, len([]rune(src))-len([]rune(argument)), a.Op))
+		}
+		r.names = append(r.names, name)
+		r.rule.Aggregates = append(r.rule.Aggregates, a)
+	})
+	if len(r.rule.Aggregates) > maxAggregates {
+		r.failAt(n, fmt.Sprintf("aggregates: at most %d are allowed, got %d", maxAggregates, len(r.rule.Aggregates)), "")
+	}
+}
+
+// argument reads an aggregate's argument, which stands offset runes behind the start of its node.
+func (r *reader) argument(n ast.Node, what, src string, offset int, op AggregateOp) *value {
+	want := ""
+	if op == Count {
+		want = "bool"
+	}
+	tree, errs := parseExpression(src, want)
+	for i := range errs {
+		errs[i].at += offset
+	}
+	r.report(n, what, errs)
+	if tree == nil {
+		return nil
+	}
+	var v *value
+	var err error
+	if op == Count {
+		v = &value{text: tree.String()}
+		v.when, err = r.set.atoms.condition(tree)
+	} else {
+		v, err = newValue(tree)
+	}
+	if err != nil {
+		r.failAt(n, what+": "+err.Error(), "")
+	}
+	return v
+}
+
+// finish reads what refers to other keys, and gives each step the rule's key and the columns that the alert speaks of.
+func (r *reader) finish() {
+	rule := r.rule
+	var key []*value
+	if r.key != nil {
+		key = r.keyOf(r.key)
+	}
+	if r.having != nil {
+		h, errs := newHaving(r.text(r.having, "having"), r.names)
+		r.report(r.having, "having", errs)
+		rule.Having = h
+	}
+	names := r.names
+	if rule.Kind == Growth {
+		names = GrowthMetrics
+	}
+	var steps []string
+	if rule.Kind == Growth && len(rule.Steps) == 2 && rule.Steps[0].Role == RoleSample {
+		slices.Reverse(rule.Steps) // where both have a field, the alert speaks of the sample's: that of the last step
+	}
+	if rule.Kind == Sequence || rule.Kind == Growth {
+		for _, s := range rule.Steps {
+			steps = append(steps, s.ID)
+		}
+	}
+	rule.AlertTitle = r.template(r.title, "title", names, steps)
+	rule.AlertSummary = r.template(r.summary, "summary", names, steps)
+	for _, c := range []string{"project", "environment", "labels", "campaign_id"} {
+		r.captured[c] = true // every alert carries them
+	}
+	for _, s := range rule.Subscriptions {
+		if s.Class == pipeline.ClassSecRequested && !slices.ContainsFunc(rule.Subscriptions, func(o Subscription) bool { return o.Team == pipeline.TeamSec }) {
+			s.Team = pipeline.TeamSec // who asks for an alert elsewhere sees it
+			rule.Subscriptions = append(rule.Subscriptions, s)
+			break
+		}
+	}
+	for i := range rule.Steps {
+		s := &rule.Steps[i]
+		if s.key == nil {
+			s.key = key
+		}
+		if s.Role == RoleMatch && rule.Kind == Threshold {
+			s.values = r.arguments
+		}
+		if s.Role != RoleResolve {
+			s.columns = slices.Compact(slices.Sorted(slices.Values(slices.AppendSeq(s.columns, maps.Keys(r.captured)))))
+			rule.Columns = append(rule.Columns, s.columns...)
+		}
+	}
+	slices.Sort(rule.Columns)
+	rule.Columns = slices.Compact(rule.Columns)
+	if len(rule.Columns) > maxColumns {
+		r.failAt(r.title, fmt.Sprintf("the alert speaks of %d columns, at most %d are allowed", len(rule.Columns), maxColumns), "")
+	}
+}
+
+func (r *reader) template(n ast.Node, what string, aggregates, steps []string) *Template {
+	if n == nil {
+		return nil
+	}
+	src := strings.TrimSpace(r.text(n, what))
+	if src == "" {
+		r.failAt(n, what+" is empty", "")
+	}
+	t, errs := newTemplate(src, aggregates, steps)
+	r.report(n, what, errs)
+	if t == nil {
+		return nil
+	}
+	for _, p := range t.parts {
+		if p.name != "" && !slices.Contains(aggregates, p.name) {
+			r.captured[p.name] = true
+		}
+	}
+	return t
+}

@@ -1,0 +1,158 @@
+package rule
+
+import (
+	"time"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+)
+
+// Kind is how a rule judges: what its signals mean to the detect side.
+type Kind string
+
+// Kinds of rules. Each is one file in processors/correlate, and one section of docs/adding-a-rule.md.
+const (
+	Match     Kind = "match"     // one event is enough
+	Threshold Kind = "threshold" // a condition over aggregates of a sliding window
+	Sequence  Kind = "sequence"  // steps in the order of event time
+	Growth    Kind = "growth"    // a size that grows exponentially while it is under attack
+)
+
+// Kinds lists all kinds.
+var Kinds = []Kind{Match, Threshold, Sequence, Growth}
+
+// Rule is what one rule file says. It is read-only once loaded, and shared by all workers.
+type Rule struct {
+	ID      string
+	Version int // from 1; raising it starts the rule's state and alerts afresh
+	Title   string
+	Kind    Kind
+	Path    string // file that it was read from
+
+	// Why says what the rule is for, FalsePositives when it is wrong, Runbook what to do when it fires: text for people.
+	Why            string
+	FalsePositives []string
+	Runbook        string
+	Attacks        []string // MITRE ATT&CK technique ids
+	Phases         []uint8  // index into schemas.Phases
+	Confidence     uint8    // percent
+	// Playground is set where the rule also judges events labelled "playground".
+	Playground bool
+
+	Subscriptions []Subscription
+	Steps         []Step
+	// Window is the length of a threshold's sliding window.
+	Window time.Duration
+	// Dedup is the time in which a further firing of the same key belongs to the same alert.
+	Dedup      time.Duration
+	Aggregates []Aggregate
+	Having     *Having
+
+	// Columns are the fields that signals of the rule may carry, sorted.
+	Columns      []string
+	AlertTitle   *Template
+	AlertSummary *Template
+	Entities     []Entity
+}
+
+// Levels of an alert, in rising order. All kinds but growth know only the first.
+const (
+	LevelWarn     = iota // growth: early, with evidence of an attack
+	LevelCrit            // growth: sustained, with evidence of an attack
+	LevelImminent        // growth: sustained, and full in less than five minutes
+	levelCount
+)
+
+// Levels names them as rule files do.
+var Levels = []string{"warn", "crit", "imminent"}
+
+// Subscription is one team that a rule informs. Class and severity belong to it, not to the rule.
+type Subscription struct {
+	Team  string
+	Class string // one of pipeline.Class*
+	// Severity is the alert's severity at each level; 0 where the team is not informed at that level.
+	Severity [levelCount]uint8
+	// By and Ticket say who in security asked for a sec_requested alert, and where.
+	By, Ticket string
+	// Expires is when the subscription ends; zero for never.
+	Expires time.Time
+}
+
+// Role is what a step's matches are to the rule.
+type Role uint8
+
+const (
+	RoleMatch    Role = iota // counts towards firing
+	RoleSample               // a value of a growing series
+	RoleEvidence             // evidence of an attack
+	RoleResolve              // ends what the key fired
+)
+
+// Step is one kind of event that a rule wants. A signal names it by its index in Rule.Steps.
+type Step struct {
+	ID   string
+	Role Role
+	// Count is how many matches within Within make the step complete; 1 or more.
+	Count int
+	// Within is how long the step's matches count for the step that follows. For the last step it is the span in which
+	// Count matches must lie.
+	Within time.Duration
+
+	when *condition
+	key  []*value
+	// values are what a signal of the step carries: an argument for each aggregate that has one, or what the kind wants.
+	values []*value
+	// columns are the fields that a signal of the step carries.
+	columns []string
+}
+
+// AggregateOp is how an aggregate makes a number of the events in a window.
+type AggregateOp uint8
+
+const (
+	Count    AggregateOp = iota // events; with an argument, those for which it is true
+	Distinct                    // different values of the argument; empty ones don't count
+	Sum                         // sum of the argument
+)
+
+// Aggregate is one number over the events of a window.
+type Aggregate struct {
+	Name string
+	Op   AggregateOp
+	// Value is the index of the argument in Signal.Values; -1 for a plain count.
+	Value int
+}
+
+// Values of a sample's signal.
+const (
+	SampleValue    = iota // the size
+	SampleCapacity        // bytes at which it is full; empty where unknown
+	SampleSeries          // name of the series among those of the key
+)
+
+// Entity is one thing that an alert is about: a name for people, and the column that holds it.
+type Entity struct{ Name, Column string }
+
+// IsActive reports whether the subscription has not ended at that time.
+func (s *Subscription) IsActive(t time.Time) bool { return s.Expires.IsZero() || t.Before(s.Expires) }
+
+// DedupKey is what tells alerts of the rule apart: the rule and the correlation key.
+func (r *Rule) DedupKey(key string) string { return r.ID + "|" + key }
+
+// ResolveStep returns the index of the step that ends what the key fired, or -1.
+func (r *Rule) ResolveStep() int {
+	for i := range r.Steps {
+		if r.Steps[i].Role == RoleResolve {
+			return i
+		}
+	}
+	return -1
+}
+
+// teams that may subscribe, and the classes.
+var (
+	subscribers = []string{pipeline.TeamDev, pipeline.TeamSec, pipeline.TeamOps, pipeline.TeamMon}
+	classes     = []string{pipeline.ClassNormal, pipeline.ClassSecRequested}
+)
+
+// GrowthMetrics are the names that a growth rule's templates may use besides columns.
+var GrowthMetrics = []string{"size", "rate_per_min", "doubling_min", "minutes_to_full", "attack_events"}

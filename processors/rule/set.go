@@ -1,0 +1,147 @@
+package rule
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+//go:embed library/*.yaml
+var library embed.FS
+
+// File is a rule file: its name as messages give it, and its content.
+type File struct {
+	Name string
+	Data []byte
+}
+
+// Library returns the files of the rules that are shipped.
+func Library() []File {
+	files, err := ReadFS(library)
+	if err != nil {
+		panic("BUG: the embedded library cannot be read: " + err.Error())
+	}
+	return files
+}
+
+// ReadFS reads all rule files of a file system: *.yaml and *.yml, tests (*.test.yaml) left out.
+func ReadFS(fsys fs.FS) ([]File, error) { return readFiles(fsys, ".", "", IsRuleFile) }
+
+// ReadPaths reads rule files, and all that are below folders.
+func ReadPaths(paths ...string) ([]File, error) { return readPaths(paths, IsRuleFile) }
+
+// IsRuleFile reports whether a name is a rule file's.
+func IsRuleFile(name string) bool {
+	ext := filepath.Ext(name)
+	return (ext == ".yaml" || ext == ".yml") && !IsTestFile(name)
+}
+
+// IsTestFile reports whether a name is that of a rule's tests.
+func IsTestFile(name string) bool {
+	return strings.HasSuffix(strings.TrimSuffix(name, filepath.Ext(name)), ".test")
+}
+
+// ReadTests reads the test files (*.test.yaml), and all that are below folders.
+func ReadTests(paths ...string) ([]File, error) { return readPaths(paths, IsTestFile) }
+
+// LibraryTests returns the test files of the rules that are shipped.
+func LibraryTests() []File {
+	files, err := readFiles(library, ".", "", IsTestFile)
+	if err != nil {
+		panic("BUG: the embedded library cannot be read: " + err.Error())
+	}
+	return files
+}
+
+func readPaths(paths []string, want func(string) bool) ([]File, error) {
+	var files []File
+	var errs []error
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("read rules: %w", err))
+			continue
+		}
+		if info.IsDir() {
+			more, err := readFiles(os.DirFS(p), ".", p, want)
+			files = append(files, more...)
+			errs = append(errs, err)
+			continue
+		}
+		data, err := os.ReadFile(p)
+		files = append(files, File{p, data})
+		errs = append(errs, err)
+	}
+	return files, errors.Join(errs...)
+}
+
+func readFiles(fsys fs.FS, root, prefix string, want func(string) bool) (files []File, err error) {
+	err = fs.WalkDir(fsys, root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !want(path) {
+			return err
+		}
+		data, err := fs.ReadFile(fsys, path)
+		files = append(files, File{filepath.Join(prefix, path), data})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read rules: %w", err)
+	}
+	return files, nil
+}
+
+// Set is a set of rules that passed every check. It is read-only and shared by all workers.
+type Set struct {
+	Rules []*Rule // by id
+	byID  map[string]*Rule
+	steps []stepRef
+	atoms atoms
+	index *index
+}
+
+// stepRef names a step among those of all rules.
+type stepRef struct {
+	rule   *Rule
+	number int // of the rule in Set.Rules
+	index  int // of the step in the rule
+	step   *Step
+}
+
+// Load checks and compiles rule files. On an error it returns Errors with everything that is wrong in all of them, and
+// no set: a set is loaded as a whole or not at all.
+func Load(files []File) (*Set, error) {
+	set := &Set{byID: map[string]*Rule{}}
+	var errs Errors
+	for _, f := range files {
+		r, more := readRule(set, f.Name, f.Data)
+		errs = append(errs, more...)
+		if r == nil || r.ID == "" {
+			continue
+		}
+		if other := set.byID[r.ID]; other != nil {
+			errs = append(errs, &Error{Path: f.Name, Message: fmt.Sprintf("rule %q is in %s as well", r.ID, other.Path), Hint: "an id names one rule"})
+			continue
+		}
+		set.byID[r.ID] = r
+		set.Rules = append(set.Rules, r)
+	}
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	slices.SortFunc(set.Rules, func(a, b *Rule) int { return strings.Compare(a.ID, b.ID) })
+	for number, r := range set.Rules {
+		for i := range r.Steps {
+			set.steps = append(set.steps, stepRef{r, number, i, &r.Steps[i]})
+		}
+	}
+	set.index = newIndex(&set.atoms, set.steps)
+	return set, nil
+}
+
+// Rule returns the rule of that id, or nil.
+func (s *Set) Rule(id string) *Rule { return s.byID[id] }
