@@ -98,7 +98,7 @@ func TestAnomalyExplains(t *testing.T) {
 		}
 		v = d.Observe(at, x)
 	}
-	for _, want := range []string{"expected ", "got 500", "novelty"} {
+	for _, want := range []string{"expected ", "got 500", "value beyond its range"} {
 		if got := v.Explain(); !strings.Contains(got, want) {
 			t.Errorf("explanation %q lacks %q", got, want)
 		}
