@@ -30,9 +30,6 @@ const (
 	DefaultMaxKeys  = 1 << 20
 )
 
-// Output is what an engine has to say.
-type Output = pipeline.Output
-
 // Stats are what an engine has counted and holds. Counters are part of the transaction: what is rolled back is not counted.
 type Stats struct {
 	Signals    uint64 // matches judged
@@ -183,7 +180,7 @@ func (e *Engine) Watermark() (t time.Time, ok bool) {
 
 // Process takes the next signal of the partition and appends what it brings about to out. It keeps strings of the
 // signal, not the signal.
-func (e *Engine) Process(s *pipeline.Signal, out *Output) {
+func (e *Engine) Process(s *pipeline.Signal, out *pipeline.Output) {
 	o := e.origin(s.Origin)
 	e.tx.touchOrigin(o)
 	o.seen = out.Now
@@ -216,7 +213,7 @@ func (e *Engine) Process(s *pipeline.Signal, out *Output) {
 }
 
 // judge gives a key a signal, or none where its time has come, and files or forgets the key.
-func (e *Engine) judge(k *keyed, s *pipeline.Signal, out *Output) {
+func (e *Engine) judge(k *keyed, s *pipeline.Signal, out *pipeline.Output) {
 	c := &e.call
 	c.rule, c.key, c.watermark = k.rule.rule, k.key, e.watermark
 	c.out.Now, c.out.Alerts, c.growth = out.Now, out.Alerts, out.Growth
@@ -235,7 +232,7 @@ func (e *Engine) judge(k *keyed, s *pipeline.Signal, out *Output) {
 
 // Tick moves the watermark past input partitions that have gone silent. The caller calls it once a poll, after the
 // poll's signals.
-func (e *Engine) Tick(out *Output) {
+func (e *Engine) Tick(out *pipeline.Output) {
 	changed := false
 	for _, o := range e.origins {
 		if idle := !o.seen.IsZero() && out.Now.Sub(o.seen) > e.cfg.Idle; idle && !o.idle {
@@ -265,7 +262,7 @@ func (e *Engine) origin(id pipeline.TopicPartition) *origin {
 }
 
 // move notes an input partition's event time, and the watermark with it.
-func (e *Engine) move(o *origin, t int64, out *Output) {
+func (e *Engine) move(o *origin, t int64, out *pipeline.Output) {
 	woken := o.idle
 	o.idle = false
 	if t <= o.time && !woken {
@@ -278,7 +275,7 @@ func (e *Engine) move(o *origin, t int64, out *Output) {
 }
 
 // advance computes the watermark and runs what was waiting for it. The watermark never goes back.
-func (e *Engine) advance(out *Output) {
+func (e *Engine) advance(out *pipeline.Output) {
 	e.slowest = nil
 	for _, o := range e.origins {
 		if !o.idle && (e.slowest == nil || o.time < e.slowest.time) {
@@ -406,17 +403,16 @@ func appendOriginID(b []byte, id pipeline.TopicPartition) []byte {
 
 var errState = errors.New("state is damaged or of another version")
 
-// Restore takes a record of the changelog, the newest of each key, before the first signal. States of rules that the
-// set does not have, or has in another version, are ignored.
+// Restore takes a record of the changelog, in its order, before the first signal. States of rules that the set does not
+// have, or has in another version, are ignored.
 func (e *Engine) Restore(key, value []byte) error {
-	if len(value) == 0 {
-		return nil
-	}
-	if len(key) == 0 || value[0] != stateVersion {
+	if len(key) == 0 || len(value) > 0 && value[0] != stateVersion {
 		return fmt.Errorf("restore %q: %w", key, errState)
 	}
-	d := &decoder{rest: value[1:]}
-	kd := &decoder{rest: key[1:]}
+	d, kd := &decoder{}, &decoder{rest: key[1:]}
+	if len(value) > 0 {
+		d.rest = value[1:]
+	}
 	switch key[0] {
 	case changelogOrigin:
 		id := pipeline.TopicPartition{Topic: kd.text(), ID: kd.uuid(), Partition: int32(kd.varint())}
@@ -429,12 +425,14 @@ func (e *Engine) Restore(key, value []byte) error {
 		if r == nil || r.rule.Version != version {
 			return nil
 		}
+		if old := r.keys[string(kd.rest)]; old != nil && !kd.bad {
+			e.forget(old)
+		}
+		if len(value) == 0 {
+			return nil
+		}
 		k := &keyed{rule: r, key: string(kd.rest), judge: newJudge(r.rule)}
-		k.judge.decode(d)
-		if !d.bad && !kd.bad {
-			if old := r.keys[k.key]; old != nil {
-				e.forget(old)
-			}
+		if k.judge.decode(d); !d.bad && !kd.bad {
 			e.insert(k)
 			e.timers.schedule(k, minTime, minTime)
 		}

@@ -65,7 +65,7 @@ func TestBotnetFires(t *testing.T) {
 		events = append(events, pipeline.Event{Time: at(float64(i) / 2), Type: "auth.failed", Host: "web-1", Actor: fmt.Sprint("u", i), SrcIP: netip.AddrFrom4([4]byte{198, byte(i % 20), 100, byte(i)})})
 	}
 	e := New(set, Config{})
-	out := &Output{Now: t0}
+	out := &pipeline.Output{Now: t0}
 	for _, s := range signals(t, set, 0, events...) {
 		e.Process(&s, out)
 	}
@@ -78,3 +78,5 @@ func TestBotnetFires(t *testing.T) {
 		t.Errorf("got %d alerts, want firing, updated and resolved for two teams", len(out.Alerts))
 	}
 }
+
+var _ pipeline.Correlator = (*Engine)(nil)

@@ -99,6 +99,11 @@ func (g *growth) observeSample(c *call, s *pipeline.Signal) {
 	g.alert(c, one, s, v)
 }
 
+// evidenceStep is the index of the step that says what evidence is, and how much of it makes growth an attack.
+func (g *growth) evidenceStep(r *rule.Rule) int {
+	return slices.IndexFunc(r.Steps, func(s rule.Step) bool { return s.Role == rule.RoleEvidence })
+}
+
 // perMinute is the relative growth in a minute of what doubles in the given time.
 func perMinute(doubling time.Duration) float64 {
 	if doubling <= 0 {
@@ -115,6 +120,9 @@ func (g *growth) alert(c *call, one *series, s *pipeline.Signal, v detect.Growth
 			e.Resolve(c.rule, &x, &c.out)
 		}
 		return
+	}
+	if (e == nil || !e.Open) && v.AttackEvidence < float64(c.rule.Steps[g.evidenceStep(c.rule)].Count) {
+		return // growth alone is for the dashboards
 	}
 	if e == nil || !e.Belongs(c.rule, t) {
 		e = &alert.Episode{Key: one.key(c.key)}

@@ -17,14 +17,16 @@ import (
 
 // Bounds and defaults of a rule's times.
 const (
-	minWindow     = time.Second
-	maxWindow     = 7 * 24 * time.Hour
-	maxWithin     = 366 * 24 * time.Hour
-	defaultDedup  = time.Hour
-	maxStepCount  = 10_000
-	maxSteps      = 8
-	maxAggregates = 16
-	maxColumns    = 64
+	minWindow    = time.Second
+	maxWindow    = 7 * 24 * time.Hour
+	maxWithin    = 366 * 24 * time.Hour
+	defaultDedup = time.Hour
+	// defaultEvidence is how many attack events within minutes make growth an attack.
+	defaultEvidence = 10
+	maxStepCount    = 10_000
+	maxSteps        = 8
+	maxAggregates   = 16
+	maxColumns      = 64
 )
 
 var (
@@ -304,6 +306,10 @@ func (r *reader) step(n ast.Node, s Step) {
 	known := keys{
 		"when": func(n ast.Node) { s.when = r.condition(n, "when") },
 		"key":  func(n ast.Node) { s.key = r.keyOf(n) },
+	}
+	if s.Role == RoleEvidence {
+		s.Count = defaultEvidence
+		known["count"] = func(n ast.Node) { s.Count = r.int(n, "count", 1, maxStepCount) }
 	}
 	if s.Role == RoleMatch {
 		known["id"] = func(n ast.Node) { s.ID = r.name(n, "id") }

@@ -91,7 +91,8 @@ const (
 type Step struct {
 	ID   string
 	Role Role
-	// Count is how many matches within Within make the step complete; 1 or more.
+	// Count is how many matches within Within make the step complete; 1 or more. For evidence it is how many events above
+	// the usual within minutes make growth an attack.
 	Count int
 	// Within is how long the step's matches count for the step that follows. For the last step it is the span in which
 	// Count matches must lie.
