@@ -1,8 +1,12 @@
 package detect_test
 
 import (
+	"flag"
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +15,8 @@ import (
 	"github.com/tocsin-project/tocsin/processors/detect"
 	"github.com/tocsin-project/tocsin/processors/detect/detecttest"
 )
+
+var update = flag.Bool("update", false, "rewrite golden files")
 
 type anomalySubject struct{ *detect.Anomaly }
 
@@ -116,6 +122,59 @@ func TestAnomalyIgnoresNaN(t *testing.T) {
 		if x, y := a.Observe(at, v), b.Observe(at, v); x != y {
 			t.Fatalf("row %d: %+v without NaN, %+v with", i, x, y)
 		}
+	}
+}
+
+// TestAnomalyTrace holds every score above a tenth, and its explanation, on a
+// series with labelled events: row 2000 a spike, 2600 to 2700 a flat day, 3200
+// a shift that stays, 3900 an infinity, 4000 NaN.
+func TestAnomalyTrace(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	d := detect.NewAnomaly(detect.AnomalyConfig{})
+	var trace strings.Builder
+	for i := range 4500 {
+		at, v := daily(i, r)
+		switch {
+		case i == 2000:
+			v += 80
+		case i >= 2600 && i < 2700:
+			v = 70
+		case i >= 3200 && i < 3900:
+			v += 60
+		case i == 3900:
+			v = math.Inf(1)
+		case i == 4000:
+			v = math.NaN()
+		}
+		if verdict := d.Observe(at, v); verdict.Score > 0.1 {
+			fmt.Fprintf(&trace, "%d %.3f %s\n", i, verdict.Score, verdict.Explain())
+		}
+	}
+	golden := filepath.Join("testdata", "anomaly", "daily.golden")
+	if *update {
+		if err := os.WriteFile(golden, []byte(trace.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := trace.String(); got != string(want) {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestAnomalyDoesNotAllocate(t *testing.T) {
+	d := detect.NewAnomaly(detect.AnomalyConfig{})
+	r := rand.New(rand.NewPCG(13, 14))
+	i := 0
+	if n := testing.AllocsPerRun(1000, func() {
+		at, v := daily(i, r)
+		d.Observe(at, v)
+		i++
+	}); n != 0 {
+		t.Errorf("%v allocations a row", n)
 	}
 }
 
