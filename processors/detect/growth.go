@@ -102,20 +102,27 @@ type growthState struct {
 const growthStateVersion = 1
 
 // NewGrowth returns a detector that has seen nothing.
-func NewGrowth(cfg GrowthConfig) *Growth { return &Growth{cfg: cfg} }
+func NewGrowth(cfg GrowthConfig) *Growth {
+	g := &Growth{cfg: cfg}
+	// A guess worth two hours of ticks: clients commit every ten rows.
+	g.st.Profile.CommitsPerRow = ratioState{Log: math.Log(0.1), N: 24}
+	return g
+}
 
 // Observe takes the next sample and says what is known now. A sample that is not newer than the
 // last is ignored, unless three in a row are older: then the clock was set back and the detector
 // follows it.
 func (g *Growth) Observe(s GrowthSample) GrowthVerdict {
 	st, now := &g.st, s.Time.UnixNano()
+	if y := s.Time.Year(); y < 1970 || y > 2200 {
+		return GrowthVerdict{Time: s.Time} // its nanoseconds would overflow
+	}
 	if st.Time != 0 && now <= st.Time {
 		if st.Older++; now == st.Time || st.Older < 3 {
 			return GrowthVerdict{Time: s.Time}
 		}
-		st.Fast = fastState{}
-		st.SizeTime = 0
-		st.Logins.Time = 0
+		st.Fast, st.SizeTime, st.Logins.Time, st.Profile.Time = fastState{}, 0, 0, 0
+		st.Excess.Since, st.Excess.Trend = min(st.Excess.Since, now), trendState{}
 	}
 	st.Time, st.Older = now, 0
 
@@ -135,7 +142,7 @@ func (g *Growth) slow(v *GrowthVerdict, s GrowthSample) {
 	now, x := s.Time.UnixNano(), &g.st.Excess
 	counts := growthCounts{s.Size, known(s.Rows), known(s.Commits), known(s.FailedLogins), known(s.FailedTests), known(s.NetIn)}
 	if t, ok := g.st.Profile.tick(now, counts, g.cfg.Extent); ok {
-		x.observe(t, g.st.Profile.Ticks)
+		x.observe(t, g.st.Profile.Ticks, g.st.Profile.Unit == unitNet)
 		if clip := x.clip(now); clip > 0 {
 			g.st.Profile.learn(t, clip)
 		}
@@ -209,6 +216,10 @@ func (g *Growth) Evidence(t time.Time, n float64) {
 	}
 }
 
+// Dismiss says that the present alarm is false: it ends, and for some weeks only clearly more than
+// it showed alarms again.
+func (g *Growth) Dismiss() { g.st.Excess.dismiss() }
+
 // timeToFull forecasts from the increments, never from the size (design §4.3): increments of rate
 // bytes a minute that double every doubling minutes have filled free bytes after the returned time.
 func timeToFull(free, rate, doubling float64) time.Duration {
@@ -224,21 +235,37 @@ func minutes(m float64) time.Duration {
 	return time.Duration(math.Min(m, century) * float64(time.Minute))
 }
 
-var errGrowthState = errors.New("growth state: not a snapshot of this version")
-
-// AppendBinary appends a snapshot. The configuration is not part of it.
+// AppendBinary appends a snapshot; it implements [encoding.BinaryAppender]. The configuration is
+// not part of it.
 func (g *Growth) AppendBinary(b []byte) ([]byte, error) {
 	return binary.Append(append(b, growthStateVersion), binary.LittleEndian, &g.st)
 }
 
-// MarshalBinary returns a snapshot.
+// MarshalBinary returns a snapshot; it implements [encoding.BinaryMarshaler].
 func (g *Growth) MarshalBinary() ([]byte, error) { return g.AppendBinary(nil) }
 
-// UnmarshalBinary restores a snapshot; the detector goes on as if it had never stopped.
+// UnmarshalBinary restores a snapshot, after which the detector goes on as if it had never
+// stopped; it implements [encoding.BinaryUnmarshaler]. On an error nothing changes.
 func (g *Growth) UnmarshalBinary(b []byte) error {
-	if len(b) != 1+binary.Size(&g.st) || b[0] != growthStateVersion {
-		return errGrowthState
+	var st growthState
+	if len(b) != 1+binary.Size(&st) || b[0] != growthStateVersion {
+		return fmt.Errorf("restore growth detector: %d bytes are not a state of version %d", len(b), growthStateVersion)
 	}
-	_, err := binary.Decode(b[1:], binary.LittleEndian, &g.st)
-	return err
+	if _, err := binary.Decode(b[1:], binary.LittleEndian, &st); err != nil {
+		return fmt.Errorf("restore growth detector: %w", err)
+	}
+	if !st.valid() {
+		return errors.New("restore growth detector: the state is damaged")
+	}
+	g.st = st
+	return nil
+}
+
+// valid checks what is used as an index.
+func (s *growthState) valid() bool {
+	ok := s.Fast.Next < fastSlots && s.Fast.N <= fastSlots && s.Excess.Cause <= causeShape
+	for i := range s.Excess.Course {
+		ok = ok && s.Excess.Course[i].Bucket >= 0
+	}
+	return ok
 }

@@ -10,31 +10,36 @@ const growthSpans = 3
 
 var excessSpan = [growthSpans]float64{40 * 60, 4 * 3600, 24 * 3600} // seconds
 
-// The knobs of the slow part. All are in natural logarithms or log likelihoods, so none depends on
-// a database's size or traffic; ablations are in bench/results/growth.txt.
+// The knobs of the slow part. All are logarithms or log likelihoods (nats), so that none depends on
+// a database's size or traffic. bench/growth prints what each signal adds.
 const (
-	// usualMargin: activity above the usual must be this many times what passed as harmless before.
+	// usualMargin: ln(activity/usual) must be this many times what passed as harmless before.
 	// More is fewer false alarms from bursts, and later warnings.
 	usualMargin = 1.5
-	// organicNats: how sure failed logins must make us that the traffic is not more of the usual
-	// clients (who fail as often as ever) before the bar for activity is halved; as sure of the
-	// contrary doubles it. Less trusts the logins more.
+	// organicNats: failed logins grow with the usual clients' traffic. Where they make it this sure
+	// that the traffic is others', the bar for activity is halved; as sure of the contrary, doubled.
+	// Less trusts the logins more.
 	organicNats = 8.0
-	// testNats: failed tests this improbable double the sensitivity (counted from 2 on, up to 1.5 doublings).
-	testNats = 4.0
-	// loginNats, loginMargin: failed logins this improbable are an attack, if they also are this
-	// many times more so than what passed as harmless before.
+	// testNats: the bar is halved for each so many nats of failed tests above testSure, up to
+	// testHalvings times. Less trusts the tests more.
+	testNats, testSure, testHalvings = 4.0, 2.0, 1.5
+	// loginNats, loginMargin: failed logins are an attack when they are so improbable, and so many
+	// times more than what passed as harmless before. Less finds stuffing earlier, and takes a
+	// forgetful script for it.
 	loginNats, loginMargin = 10.0, 1.8
 	// rewritePart: part of the size that is rewritten in 40 minutes in an attack.
 	rewritePart = 0.012
-	// peakMemory: how long what passed as harmless is remembered, seconds.
+	// peakMemory: seconds in which what passed as harmless is forgotten.
 	peakMemory = 20 * 86400.0
-	// warmUp: ticks before anything is judged; full sensitivity at twice as many.
+	// dismissMargin, dismissMost: what is dismissed must be exceeded so many times to alarm again;
+	// and at most so much is taken from a dismissal, or a dismissed attack would blind for months.
+	dismissMargin, dismissMost = 1.2, 4.0
+	// warmUp: ticks before anything is judged; the sensitivity is full after twice as many.
 	warmUp = 288
 )
 
-// activityFloor is the least ln(activity/usual) that is odd, on each span: five, three
-// and twice the usual. Lower is earlier, and takes campaigns for attacks.
+// activityFloor is the least ln(activity/usual) that is odd, on each span: five, three and two
+// times the usual. Lower is earlier, and takes campaigns for attacks.
 var activityFloor = [growthSpans]float64{1.65, 1.12, 0.72}
 
 // excessKeeps is what the spans' sums keep: the spans are six times longer each.
@@ -63,16 +68,16 @@ func (p *peakState) observe(x, sec float64) {
 
 // excessState is how far the present is above the usual.
 type excessState struct {
-	Seen, Usual [growthSpans]windowState
-	Rewritten   float64                // bytes of the last 40 minutes
-	Peak        [growthSpans]peakState // of ln(activity/usual)
-	LoginPeak   [growthSpans]peakState // of the log likelihood of failed logins
-	Since       int64                  // of the alarm, Unix nanoseconds; 0: none
-	Calm        uint16                 // calm ticks of an alarm, less the others
-	Strength    float64                // of the evidence, 1 alarms
-	Cause       growthCause            // of Strength
-	Tests       float64                // log likelihood of the failed tests
-	Logins      float64                // of the failed logins
+	Seen, Usual [growthSpans]windowState // what came, and what usually comes
+	Rewritten   float64                  // bytes of the last 40 minutes
+	Peak        [growthSpans]peakState   // of ln(activity/usual)
+	LoginPeak   [growthSpans]peakState   // of the log likelihood of failed logins
+	Since       int64                    // of the alarm, Unix nanoseconds; 0: none
+	Calm        uint16                   // calm ticks of an alarm, less the others
+	Strength    float64                  // of the evidence, 1 alarms
+	Cause       growthCause              // of Strength
+	Worst       float64                  // greatest Strength of this alarm
+	Dismissed   float64                  // Strength of dismissed alarms, slowly forgotten
 	Course      [courseScales]courseState
 	Trend       trendState // while the alarm lasts
 }
@@ -96,8 +101,9 @@ var growthCauses = [...]string{
 	causeShape:    "increments grow exponentially",
 }
 
-// observe judges a tick.
-func (x *excessState) observe(t tick, ticks uint32) {
+// observe judges a tick. Unless what clients send is measured, a batch job cannot be told from
+// them, and that failed logins stayed away says nothing against them.
+func (x *excessState) observe(t tick, ticks uint32, sent bool) {
 	x.add(t)
 	strength, cause := 0.0, causeNone
 	consider := func(s float64, c growthCause) {
@@ -105,29 +111,32 @@ func (x *excessState) observe(t tick, ticks uint32) {
 			strength, cause = s, c
 		}
 	}
-	x.Tests, x.Logins = 0, 0
 	for i := range growthSpans {
 		seen, usual := &x.Seen[i], &x.Usual[i]
 		above := math.Log((seen.Activity + t.few) / (usual.Activity + t.few))
-		// Were the growth the usual clients', their failed logins would have grown with it.
-		alien := usual.UsualLogins*(math.Exp(above)-1) - seen.Logins*above
 		tests := poissonNats(seen.Tests, usual.Tests)
+		// Poisson log likelihood of failed logins that stayed as they were, against failed logins
+		// that grew as the activity did.
+		alien := usual.UsualLogins*(math.Exp(above)-1) - seen.Logins*above
+		if !sent {
+			alien = math.Min(alien, 0)
+		}
+		halvings := clamp(alien/organicNats, -1, 1) + clamp((tests-testSure)/testNats, 0, testHalvings)
+		bar := math.Max(activityFloor[i], usualMargin*x.Peak[i].Usual) * math.Exp(-math.Ln2*halvings)
+		consider(above/bar, causeActivity)
 		logins := poissonNats(seen.Logins, usual.Logins)
 		if seen.Logins+1 < 1.5*(usual.Logins+1) {
-			logins = 0
+			logins = 0 // improbable only because there are so many
 		}
-		bar := math.Max(activityFloor[i], usualMargin*x.Peak[i].Usual)
-		bar *= math.Exp(-math.Ln2 * (clamp(alien/organicNats, -1, 1) + clamp((tests-2)/testNats, 0, 1.5)))
-		consider(above/bar, causeActivity)
 		consider(logins/math.Max(loginNats, loginMargin*x.LoginPeak[i].Usual), causeLogins)
 		if x.Since == 0 && ticks > 2*warmUp {
 			x.Peak[i].observe(above, t.sec)
 			x.LoginPeak[i].observe(logins, t.sec)
 		}
-		x.Tests, x.Logins = math.Max(x.Tests, tests), math.Max(x.Logins, logins)
 	}
 	consider(x.Rewritten/(rewritePart*t.size), causeRewrite)
-	x.Strength, x.Cause = strength*clamp(float64(ticks)/warmUp-1, 0, 1), cause
+	x.Dismissed *= 1 - t.sec/peakMemory
+	x.Strength, x.Cause = strength*clamp(float64(ticks)/warmUp-1, 0, 1)/math.Max(1, dismissMargin*x.Dismissed), cause
 	x.alarm(t)
 }
 
@@ -144,13 +153,18 @@ func (x *excessState) add(t tick) {
 		}
 		seen, usual := &x.Seen[i], &x.Usual[i]
 		seen.Activity += t.activity
-		seen.Logins += t.d.Logins
-		seen.Tests += t.d.Tests
-		seen.Size += math.Max(t.d.Size, 0)
 		usual.Activity += t.usual.Activity
-		usual.Logins += t.logins
-		usual.UsualLogins += t.usual.Logins
-		usual.Tests += t.usual.Tests
+		seen.Size += math.Max(t.d.Size, 0)
+		// What is not known is left out on both sides.
+		if !math.IsNaN(t.d.Logins) {
+			seen.Logins += t.d.Logins
+			usual.Logins += t.logins
+			usual.UsualLogins += t.usual.Logins
+		}
+		if !math.IsNaN(t.d.Tests) {
+			seen.Tests += t.d.Tests
+			usual.Tests += t.usual.Tests
+		}
 	}
 	for i, width := range courseWidth {
 		x.Course[i].add(t, width)
@@ -167,20 +181,31 @@ func (x *excessState) alarm(t tick) {
 		}
 		x.Since, x.Calm = t.now, 0
 	}
+	x.Worst = math.Max(x.Worst, x.Strength)
 	x.follow(t.now)
 	switch {
-	case t.activity < 1.5*t.usual.Activity+t.few && t.d.Logins < 2*t.logins+3 && t.rewrite < 0.0005*t.size:
+	case t.activity < 1.5*t.usual.Activity+t.few && !(t.d.Logins >= 2*t.logins+3) && t.rewrite < 0.0005*t.size:
 		x.Calm++
 	case x.Calm > 0:
 		x.Calm--
 	}
 	if x.Calm >= 12 {
-		*x = excessState{Seen: x.Usual, Usual: x.Usual, Course: x.Course, Peak: x.Peak, LoginPeak: x.LoginPeak}
-		for i := range growthSpans {
-			x.Seen[i].Logins = x.Usual[i].Logins
-			x.Peak[i].Rising, x.LoginPeak[i].Rising = 0, 0
-		}
+		x.end()
 	}
+}
+
+// end ends an alarm and empties the windows.
+func (x *excessState) end() {
+	*x = excessState{Seen: x.Usual, Usual: x.Usual, Course: x.Course, Peak: x.Peak, LoginPeak: x.LoginPeak, Dismissed: x.Dismissed}
+	for i := range growthSpans {
+		x.Peak[i].Rising, x.LoginPeak[i].Rising = 0, 0
+	}
+}
+
+// dismiss ends an alarm that was false, and raises the bar by it.
+func (x *excessState) dismiss() {
+	x.Dismissed = clamp(x.Worst*math.Max(1, dismissMargin*x.Dismissed), x.Dismissed, dismissMost)
+	x.end()
 }
 
 // clip says how much above the usual may be learnt: much in peace, nothing in the first two days

@@ -88,7 +88,7 @@ func (x *excessState) fitCourse(now int64) (tr trendState, ok bool) {
 	for i, width := range courseWidth {
 		c := &x.Course[i]
 		// The newest bucket is incomplete; what a finer resolution has told is not told again.
-		for b := c.Bucket - 1; b > c.Bucket-courseBuckets; b-- {
+		for b := c.Bucket - 1; b > max(c.Bucket-courseBuckets, 0); b-- {
 			end, u := (b+1)*int64(width), float64(c.Usual[b%courseBuckets])
 			if end > since || u == 0 {
 				continue
@@ -104,8 +104,8 @@ func (x *excessState) fitCourse(now int64) (tr trendState, ok bool) {
 		return tr, false
 	}
 	mean /= float64(len(points))
-	flat, costFlat := fitExcess(points, mean, false)
-	shaped, costShaped := fitExcess(points, mean, true)
+	flat, costFlat := fitExcess(points, mean, x.Trend, false)
+	shaped, costShaped := fitExcess(points, mean, x.Trend, true)
 	if costShaped < costFlat {
 		flat = shaped
 	}
@@ -115,11 +115,14 @@ func (x *excessState) fitCourse(now int64) (tr trendState, ok bool) {
 
 // fitExcess fits three parameters: the level of the usual, the size of the excess now in means of
 // the usual, and the time in which the excess grows e-fold; each as a logarithm with a wide prior,
-// so that the system is never singular.
-func fitExcess(points []coursePoint, mean float64, shaped bool) (tr trendState, cost float64) {
+// so that the system is never singular. It sets out from the last fit.
+func fitExcess(points []coursePoint, mean float64, last trendState, shaped bool) (tr trendState, cost float64) {
 	prior := [3]float64{0, math.Log(math.Max(points[0].seen-points[0].usual, 0.1*mean) / mean), math.Log(2 * 3600)}
 	spread := [3]float64{0.2, 3, 2}
 	p := prior
+	if last.At != 0 {
+		p[1], p[2] = math.Log(last.Rate/mean), math.Log(last.Doubling/math.Ln2)
+	}
 	var h [3][3]float64
 	for range 15 {
 		var g [3]float64

@@ -17,18 +17,6 @@ const (
 // growthCounts are the readings of a sample, or their increments over a tick. NaN is unknown.
 type growthCounts struct{ Size, Rows, Commits, Logins, Tests, Net float64 }
 
-// add adds the increments that are known to sums of which keep is left.
-func (s *growthCounts) add(d growthCounts, keep float64) {
-	for _, f := range [...]struct {
-		sum *float64
-		x   float64
-	}{{&s.Size, d.Size}, {&s.Rows, d.Rows}, {&s.Commits, d.Commits}, {&s.Logins, d.Logins}, {&s.Net, d.Net}} {
-		if f.x >= 0 {
-			*f.sum = *f.sum*keep + f.x
-		}
-	}
-}
-
 // growthUnit is what the activity of clients is measured in: the best signal the source has. Bytes
 // received are best, for nightly batches, purges and vacuums do not move them.
 type growthUnit uint8
@@ -55,38 +43,48 @@ type profileState struct {
 	Seen     [growthCells]uint16  // ticks that went into a cell
 	Mean     usualRates           // whatever the hour
 
-	All, Clients  growthCounts // sums of about half a day, for the ratios; the latter without bulk loads
-	CommitsPerRow ratioState
-	NetPerRow     ratioState
-	BytesPerRow   ratioState
-	LoginsPerByte ratioState // failed logins per byte received
+	// Commits per row tell a bulk load, so they are learnt from all rows; the rest from clients'.
+	CommitsPerRow, NetPerRow, BytesPerRow, LoginsPerActivity ratioState
 }
 
 // usualRates are rates per second, or what they come to over a tick.
 type usualRates struct{ Activity, Logins, Tests float64 }
 
-// ratioState follows the logarithm of a ratio of half-day sums. The step is bounded, so a
-// migration or an attack of some hours moves it little; memory is a day of ticks.
+// ratioState follows the logarithm of a ratio of decaying sums. Its step is bounded, so a migration
+// or an attack of some hours moves it little; it remembers a day of ticks.
 type ratioState struct {
-	Log float64
-	N   uint32
+	Num, Den float64
+	Log      float64
+	N        uint16 // ticks learnt from, at most ratioMemory
 }
 
-func (r *ratioState) learn(num, den float64) {
-	if !(num > 0 && den > 0) {
+const (
+	ratioMemory  = 300 // ticks
+	ratioKnown   = 12  // ticks before the ratio is believed
+	ratioFewRows = 10  // rows (and commits) in the sums below which the ratio would be noise
+)
+
+// learn adds an increment to the sums, of which keep is left, and follows their ratio once each
+// has reached few.
+func (r *ratioState) learn(num, den, keep, few float64) {
+	if !(num >= 0 && den >= 0) {
 		return
 	}
-	r.N = min(r.N+1, 300)
-	r.Log += math.Max(-1, math.Min(1, math.Log(num/den)-r.Log)) / float64(r.N)
-	if r.N == 1 {
-		r.Log = math.Log(num / den)
+	r.Num, r.Den = r.Num*keep+num, r.Den*keep+den
+	if r.Den < few || r.Num < few || r.Den == 0 || r.Num == 0 {
+		return
 	}
+	x := math.Log(r.Num / r.Den)
+	if r.N = min(r.N+1, ratioMemory); r.N == 1 {
+		r.Log = x
+	}
+	r.Log += clamp(x-r.Log, -1, 1) / float64(r.N)
 }
 
-// value is the ratio, or unknown before an hour of ticks.
-func (r *ratioState) value(unknown float64) float64 {
-	if r.N < 12 {
-		return unknown
+// value is the ratio, or NaN before an hour of ticks.
+func (r *ratioState) value() float64 {
+	if r.N < ratioKnown {
+		return math.NaN()
 	}
 	return math.Exp(r.Log)
 }
@@ -104,7 +102,7 @@ type tick struct {
 	usual    usualRates // expected over the tick
 	logins   float64    // failed logins expected, given what was received
 	bulk     bool       // rows came without the commits clients would need for them
-	rewrite  float64    // bytes rewritten: disk grew, rows did not, commits ran wild
+	rewrite  float64    // bytes written without rows, while commits ran wild
 }
 
 // increment of a counter that goes back to 0 at a restart.
@@ -119,7 +117,6 @@ func increment(now, last float64) float64 {
 func (p *profileState) tick(now int64, c growthCounts, extent float64) (t tick, ok bool) {
 	if p.Time == 0 {
 		p.Time, p.Last = now, c
-		p.CommitsPerRow = ratioState{math.Log(0.1), 24} // a guess worth two hours of samples
 		return t, false
 	}
 	length := time.Duration(now - p.Time)
@@ -134,8 +131,9 @@ func (p *profileState) tick(now int64, c growthCounts, extent float64) (t tick, 
 	}
 	p.Ticks++
 	sec := length.Seconds()
-	t = tick{now: now, sec: sec, keepDay: math.Exp(-sec / 86400), size: c.Size, d: growthCounts{c.Size - last.Size, c.Rows - last.Rows, increment(c.Commits, last.Commits),
-		increment(c.Logins, last.Logins), increment(c.Tests, last.Tests), increment(c.Net, last.Net)}}
+	t = tick{now: now, sec: sec, keepDay: math.Exp(-sec / 86400), size: c.Size, d: growthCounts{
+		Size: c.Size - last.Size, Rows: c.Rows - last.Rows, Commits: increment(c.Commits, last.Commits),
+		Logins: increment(c.Logins, last.Logins), Tests: increment(c.Tests, last.Tests), Net: increment(c.Net, last.Net)}}
 	if p.Joined {
 		if math.IsNaN(t.d.Logins) {
 			t.d.Logins = 0
@@ -159,7 +157,7 @@ func (p *profileState) tick(now int64, c growthCounts, extent float64) (t tick, 
 func (p *profileState) chooseUnit(t *tick) {
 	best := unitSize
 	switch {
-	case !math.IsNaN(t.d.Net):
+	case !math.IsNaN(t.d.Net) && !math.IsNaN(t.d.Rows):
 		best = unitNet
 	case !math.IsNaN(t.d.Rows):
 		best = unitRows
@@ -169,6 +167,7 @@ func (p *profileState) chooseUnit(t *tick) {
 	}
 	if best > p.Unit || p.Missing > 288 {
 		p.Unit, p.Missing, p.Ticks = best, 0, 1
+		p.LoginsPerActivity = ratioState{}
 		p.Activity, p.Seen, p.Mean.Activity = [growthCells]float32{}, [growthCells]uint16{}, 0
 	}
 }
@@ -191,25 +190,32 @@ const peaceClip = 8
 // A migration commits hundreds of rows at a time; a flood commits as its victim's clients do.
 const bulkCommits = 0.25
 
+const (
+	fewRows      = 10 // rows in a tick that are never worth a thought
+	maxNetPerRow = 4  // times the usual; more was received for something that leaves no rows
+)
+
+// rewriteCommits is how many times the usual commits per row come without rows when data is rewritten.
+const rewriteCommits = 10
+
 // measure says what clients did in the tick, and what was no client's doing.
 func (p *profileState) measure(t *tick, extent float64) {
 	d := &t.d
 	rows := math.Max(d.Rows, 0)
-	commitsPerRow := p.CommitsPerRow.value(math.NaN())
+	commitsPerRow := p.CommitsPerRow.value()
 	t.bulk = d.Commits < bulkCommits*commitsPerRow*(rows-100)-1
-	if u := d.Size - rows*p.BytesPerRow.value(math.NaN()); d.Commits > 10*commitsPerRow*rows+20 && u > 0 {
+	if u := d.Size - rows*p.BytesPerRow.value(); d.Commits > rewriteCommits*commitsPerRow*rows+20 && u > 0 {
 		t.rewrite = u
 	}
 	switch p.Unit {
 	case unitNet:
-		perRow := p.NetPerRow.value(math.NaN())
-		t.activity, t.few = d.Net, 10*perRow
-		// What is received and leaves no rows is no growth.
+		perRow := p.NetPerRow.value()
+		t.activity, t.few = d.Net, fewRows*perRow
 		if perRow > 0 && d.Rows >= 0 {
-			t.activity = math.Min(d.Net, 4*perRow*d.Rows+t.few)
+			t.activity = math.Min(d.Net, maxNetPerRow*perRow*d.Rows+t.few)
 		}
 	case unitRows:
-		t.activity, t.few = d.Rows, 10
+		t.activity, t.few = d.Rows, fewRows
 	default:
 		t.activity, t.few = d.Size, 2*math.Max(extent, 8192)
 	}
@@ -220,14 +226,8 @@ func (p *profileState) measure(t *tick, extent float64) {
 		t.few = t.usual.Activity + 1
 	}
 	t.logins = t.usual.Logins
-	if p.LoginsPerByte.N >= 100 && !t.bulk && d.Net >= 0 {
-		t.logins = math.Max(t.logins, p.LoginsPerByte.value(0)*d.Net)
-	}
-	if math.IsNaN(d.Logins) {
-		d.Logins = t.logins
-	}
-	if math.IsNaN(d.Tests) {
-		d.Tests = t.usual.Tests
+	if perActivity := p.LoginsPerActivity.value(); perActivity > 0 {
+		t.logins = math.Max(t.logins, perActivity*t.activity)
 	}
 }
 
@@ -235,35 +235,38 @@ func (p *profileState) measure(t *tick, extent float64) {
 func (p *profileState) learn(t tick, clip float64) {
 	d := t.d
 	if d.Size >= 0 && d.Rows >= 0 && clip >= peaceClip {
-		keep := t.keepDay * t.keepDay // half a day
-		// Commits per row tell a bulk load, so they are learnt from all rows; the rest from clients'.
-		p.All.add(d, keep)
-		if p.All.Rows >= 10 && p.All.Commits >= 10 {
-			p.CommitsPerRow.learn(p.All.Commits, p.All.Rows)
+		halfDay, twoHours := t.keepDay*t.keepDay, excessKeeps(t.keepDay)[1]
+		p.CommitsPerRow.learn(d.Commits, d.Rows, halfDay, ratioFewRows)
+		if !t.bulk {
+			p.NetPerRow.learn(d.Net, d.Rows, halfDay, ratioFewRows)
+			p.BytesPerRow.learn(d.Size, d.Rows, halfDay, ratioFewRows)
+			p.LoginsPerActivity.learn(d.Logins, t.activity, twoHours, 0)
 		}
-		if s := &p.Clients; !t.bulk {
-			s.add(d, keep)
-			p.LoginsPerByte.learn(s.Logins+0.1, s.Net)
-			if s.Rows >= 10 {
-				p.NetPerRow.learn(s.Net, s.Rows)
-				p.BytesPerRow.learn(s.Size, s.Rows)
-			}
-		}
-	}
-	activity, logins := t.activity, d.Logins
-	if p.Ticks > 24 {
-		activity = math.Min(activity, clip*t.usual.Activity+t.few)
-		logins = math.Min(logins, clip*t.usual.Logins+3)
 	}
 	// A cell remembers five days of its hour, the mean three and a half days.
-	follow := func(rate, x, n, memory float64) float64 { return rate + (x/t.sec-rate)/math.Min(n, memory) }
-	c := t.cell
-	p.Seen[c] = min(p.Seen[c]+1, 60)
-	n := float64(p.Seen[c])
-	p.Activity[c] = float32(follow(float64(p.Activity[c]), activity, n, 60))
-	p.Logins[c] = float32(follow(float64(p.Logins[c]), logins, n, 60))
-	n = float64(p.Ticks)
-	p.Mean.Activity = follow(p.Mean.Activity, activity, n, 1000)
-	p.Mean.Logins = follow(p.Mean.Logins, logins, n, 1000)
-	p.Mean.Tests = follow(p.Mean.Tests, math.Min(d.Tests, 8*t.usual.Tests+3), n, 1000)
+	follow := func(rate *float64, x, n, memory float64) { *rate += (x/t.sec - *rate) / math.Min(n, memory) }
+	followCell := func(rate *float32, x float64) {
+		r := float64(*rate)
+		follow(&r, x, float64(p.Seen[t.cell]), 60)
+		*rate = float32(r)
+	}
+	p.Seen[t.cell] = min(p.Seen[t.cell]+1, 60)
+	n := float64(p.Ticks)
+	settled := p.Ticks > 24
+	activity := t.activity
+	if settled {
+		activity = math.Min(activity, clip*t.usual.Activity+t.few)
+	}
+	followCell(&p.Activity[t.cell], activity)
+	follow(&p.Mean.Activity, activity, n, 1000)
+	if logins := d.Logins; !math.IsNaN(logins) {
+		if settled {
+			logins = math.Min(logins, clip*t.usual.Logins+3)
+		}
+		followCell(&p.Logins[t.cell], logins)
+		follow(&p.Mean.Logins, logins, n, 1000)
+	}
+	if !math.IsNaN(d.Tests) {
+		follow(&p.Mean.Tests, math.Min(d.Tests, 8*t.usual.Tests+3), n, 1000)
+	}
 }

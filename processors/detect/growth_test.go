@@ -260,12 +260,19 @@ func TestGrowthRestoredEqualsNeverStopped(t *testing.T) {
 	}
 }
 
-func TestGrowthRefusesForeignState(t *testing.T) {
+func TestGrowthOutlivesDamagedState(t *testing.T) {
 	g := NewGrowth(GrowthConfig{})
 	good, _ := g.MarshalBinary()
-	for _, b := range [][]byte{nil, {1}, good[:len(good)-1], append([]byte{99}, good[1:]...)} {
-		if err := g.UnmarshalBinary(b); err == nil {
-			t.Errorf("%d bytes were taken for a snapshot", len(b))
+	for i := range good[1:] {
+		// Whatever a byte becomes, the state is refused or harmless.
+		bad := append([]byte(nil), good...)
+		bad[1+i] = 0xff
+		if NewGrowth(GrowthConfig{}).UnmarshalBinary(bad) == nil {
+			g := NewGrowth(GrowthConfig{})
+			_ = g.UnmarshalBinary(bad)
+			for _, s := range wild(3, 20) {
+				g.Observe(s)
+			}
 		}
 	}
 }
@@ -288,13 +295,28 @@ func TestRunGrowthNamesTheBadLine(t *testing.T) {
 }
 
 func BenchmarkGrowth(b *testing.B) {
-	samples := wild(2, 10000)
-	g := NewGrowth(GrowthConfig{Capacity: 1e10})
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		if i%len(samples) == 0 {
-			g = NewGrowth(GrowthConfig{Capacity: 1e10})
-		}
-		g.Observe(samples[i%len(samples)])
+	for _, c := range []struct {
+		name     string
+		doubling float64 // minutes, 0: no attack
+	}{{"life", 0}, {"flood", 30}} {
+		b.Run(c.name, func(b *testing.B) {
+			v := newServer(1, 5*time.Minute)
+			samples := make([]GrowthSample, 9*288)
+			for i := range samples {
+				extra := flow{}
+				if m := float64(5 * (i - 8*288)); c.doubling > 0 && m > 0 {
+					extra = v.ordinary(0.1 * v.rows * math.Exp2(min(m/c.doubling, 10)))
+				}
+				samples[i] = v.next(1, extra)
+			}
+			g := NewGrowth(GrowthConfig{Capacity: 1e13})
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if i%len(samples) == 0 {
+					g = NewGrowth(GrowthConfig{Capacity: 1e13})
+				}
+				g.Observe(samples[i%len(samples)])
+			}
+		})
 	}
 }
