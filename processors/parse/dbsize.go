@@ -1,7 +1,6 @@
 package parse
 
 import (
-	"bytes"
 	"encoding/csv"
 	"encoding/xml"
 	"errors"
@@ -118,10 +117,11 @@ func eachMember(b []byte, f func(key string, value []byte)) error {
 
 // parseDBSizeXML reads mysql --xml: <resultset><row><field name="bytes">212992</field>.
 func parseDBSizeXML(b []byte, out *Out) error {
-	d := xml.NewDecoder(bytes.NewReader(b))
+	x := newXML(b)
 	found := false
 	for {
-		t, err := d.Token()
+		from := x.InputOffset()
+		t, err := x.Token()
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -132,21 +132,20 @@ func parseDBSizeXML(b []byte, out *Out) error {
 		if !ok || start.Name.Local != "row" {
 			continue
 		}
-		from := int(d.InputOffset())
 		var r struct {
 			Fields []struct {
 				Name  string `xml:"name,attr"`
 				Value string `xml:",chardata"`
 			} `xml:"field"`
 		}
-		if err := d.DecodeElement(&r, &start); err != nil {
+		if err := x.DecodeElement(&r, &start); err != nil {
 			return xmlError(err)
 		}
 		var row sqlRow
 		for _, f := range r.Fields {
 			row.add(f.Name, f.Value)
 		}
-		if err := row.event(out, alias(b[from:d.InputOffset()])); err != nil {
+		if err := row.event(out, alias(b[from:x.InputOffset()])); err != nil {
 			return err
 		}
 		found = true
@@ -155,15 +154,6 @@ func parseDBSizeXML(b []byte, out *Out) error {
 		return errors.New("db-size: the result set has no row")
 	}
 	return nil
-}
-
-// xmlError says what is wrong with XML without quoting it.
-func xmlError(err error) error {
-	var syntax *xml.SyntaxError
-	if errors.As(err, &syntax) {
-		return &lineError{syntax.Line - 1, errors.New("not well-formed XML")}
-	}
-	return errors.New("not well-formed XML")
 }
 
 func parseDBSizeText(in *Input, out *Out) error {

@@ -7,4 +7,6 @@ var operationFormats = []Format{
 	syslog,
 	prometheus,
 	dbSizes,
+	pandoraAgent,
+	pandoraEvents,
 }
