@@ -22,7 +22,8 @@ var allowed = map[string][]string{
 	"pipeline/kafka":        {"pipeline"},
 	"pipeline/clickhouse":   {"pipeline", "schemas", "sql"},
 	"pipeline/embedded":     {},
-	"pipeline/console":      {"pipeline", "pipeline/clickhouse", "schemas"},
+	"deploy/grafana":        {},
+	"pipeline/console":      {"pipeline", "pipeline/clickhouse", "schemas", "deploy/grafana"},
 	"pipeline/pipelinetest": {"pipeline"},
 
 	"processors/parse":           {"pipeline", "schemas"},

@@ -1,0 +1,62 @@
+# Everything a newcomer needs is `make demo` and `make test`; `make help` lists the rest.
+
+GO        ?= go
+BIN       := bin/tocsin
+GOLANGCI  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+VULNCHECK := golang.org/x/vuln/cmd/govulncheck@latest
+FUZZTIME  ?= 10s
+
+export CGO_ENABLED = 0
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## fetch the embedded ClickHouse (pinned by version and hash) into the user's cache
+	@$(GO) run ./pipeline/embedded/fetch >/dev/null
+
+.PHONY: build
+build: ## build bin/tocsin, a static binary
+	$(GO) build -trimpath -o $(BIN) ./cmd/tocsin
+
+.PHONY: demo
+demo: deps build ## play the storyline on an embedded Kafka and ClickHouse, and check what came out
+	$(BIN) demo
+
+.PHONY: test
+test: deps ## all tests; nothing is needed but what this fetches
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 10m ./...
+
+.PHONY: race
+race: test ## the tests run with the race detector always
+
+.PHONY: lint
+lint: ## linters, formatting, generated files
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(GOLANGCI) run ./...
+
+.PHONY: generate
+generate: ## rewrite docs and schemas that are made from the code
+	$(GO) generate ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz test for FUZZTIME each (default 10s)
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep ^Fuzz); do \
+	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; \
+	done
+
+.PHONY: bench
+bench: ## benchmarks of the hot paths, with allocations
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: vuln
+vuln: ## known vulnerabilities in what we depend on
+	$(GO) run $(VULNCHECK) ./...
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
