@@ -3,4 +3,6 @@ package parse
 // forgeFormats are what developers, forges, CI and registries emit, and the event envelopes.
 var forgeFormats = []Format{
 	github,
+	jenkinsNotification,
+	jenkinsBuildJSON,
 }
