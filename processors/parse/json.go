@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -51,7 +52,11 @@ func (t *Text) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	if len(b) == 0 || b[0] != '"' {
-		*t = Text(b)
+		*t = Text(alias(b))
+		return nil
+	}
+	if end := len(b) - 1; end > 0 && bytes.IndexByte(b, '\\') < 0 {
+		*t = Text(alias(b[1:end]))
 		return nil
 	}
 	var s string
@@ -124,12 +129,71 @@ func parseTime(s string) time.Time {
 	if c := s[len(s)-1]; c >= '0' && c <= '9' && strings.Trim(s, "0123456789.") == "" && strings.Count(s, ".") <= 1 {
 		return storable(unixTime(s))
 	}
+	if t, ok := isoTime(s); ok {
+		return storable(t)
+	}
 	for _, layout := range timeLayouts {
 		if t, err := time.Parse(layout, s); err == nil {
 			return storable(t.UTC())
 		}
 	}
 	return time.Time{}
+}
+
+// isoTime reads "2006-01-02T15:04:05.999999999Z07:00" with its variants: a blank for the T, a comma for the
+// point, a zone of two or four digits, "UTC", or none. Logs have one in every line, and time.Parse allocates for each
+// layout that does not fit.
+func isoTime(s string) (time.Time, bool) {
+	if len(s) < 19 || s[4] != '-' || s[7] != '-' || s[10] != 'T' && s[10] != ' ' && s[10] != 't' || s[13] != ':' || s[16] != ':' {
+		return time.Time{}, false
+	}
+	var part [6]int
+	for i, at := range [...][2]int{{0, 4}, {5, 7}, {8, 10}, {11, 13}, {14, 16}, {17, 19}} {
+		for j := at[0]; j < at[1]; j++ {
+			c := s[j] - '0'
+			if c > 9 {
+				return time.Time{}, false
+			}
+			part[i] = part[i]*10 + int(c)
+		}
+	}
+	if part[1] < 1 || part[1] > 12 || part[2] < 1 || part[3] > 23 || part[4] > 59 || part[5] > 60 {
+		return time.Time{}, false
+	}
+	rest, nanos := s[19:], 0
+	if len(rest) > 1 && (rest[0] == '.' || rest[0] == ',') && rest[1] >= '0' && rest[1] <= '9' {
+		unit := int(time.Second)
+		for rest = rest[1:]; len(rest) > 0 && rest[0] >= '0' && rest[0] <= '9'; rest = rest[1:] {
+			unit /= 10
+			nanos += int(rest[0]-'0') * unit
+		}
+	}
+	t := time.Date(part[0], time.Month(part[1]), part[2], part[3], part[4], part[5], nanos, time.UTC)
+	if t.Day() != part[2] && part[5] < 60 {
+		return time.Time{}, false // 30 February
+	}
+	switch rest = strings.TrimPrefix(rest, " "); rest {
+	case "", "Z", "z", "UTC", "GMT":
+		return t, true
+	}
+	sign := time.Duration(-1)
+	switch rest[0] {
+	case '+':
+	case '-':
+		sign = 1
+	default:
+		return time.Time{}, false
+	}
+	hour, minute := rest[1:], ""
+	if len(hour) > 2 {
+		hour, minute = hour[:2], strings.TrimPrefix(hour[2:], ":")
+	}
+	h, err1 := strconv.Atoi(hour)
+	m, err2 := strconv.Atoi(first(minute, "0"))
+	if err1 != nil || err2 != nil || len(hour) != 2 || len(minute)%2 != 0 || h < 0 || h > 23 || m < 0 || m > 59 {
+		return time.Time{}, false
+	}
+	return t.Add(sign * (time.Duration(h)*time.Hour + time.Duration(m)*time.Minute)), true
 }
 
 // storable returns t, or none where a DateTime64 could not hold it.
