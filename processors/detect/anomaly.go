@@ -187,30 +187,25 @@ func (a *Anomaly) Observe(t time.Time, v float64) AnomalyVerdict {
 	}
 	short, long := s.Recent.medians()
 	slot := a.slot(t)
-
 	forget := 1 / a.cfg.Memory
-	verdict.Beyond[Value] = s.Spans[Value].beyond(v, forget)
-	verdict.Beyond[Change] = s.Spans[Change].beyond(v-s.Mean, forget)
-	verdict.Beyond[Spike] = s.Spans[Spike].beyond(v-short, forget)
-	verdict.Beyond[Shift] = s.Spans[Shift].beyond(v-long, forget)
+
+	beyond := &verdict.Beyond
+	beyond[Value] = s.Spans[Value].beyond(v, forget)
+	beyond[Change] = s.Spans[Change].beyond(v-s.Mean, forget)
+	beyond[Spike] = s.Spans[Spike].beyond(v-short, forget)
+	beyond[Shift] = s.Spans[Shift].beyond(v-long, forget)
 	if s.Visits[slot] > 0 {
-		verdict.Beyond[Season] = s.Spans[Season].beyond(v-s.Season[slot], forget)
+		beyond[Season] = s.Spans[Season].beyond(v-s.Season[slot], forget)
 	}
 	verdict.Expected = short
-	if verdict.Beyond[Season] > verdict.Beyond[Spike] {
+	if beyond[Season] > beyond[Spike] {
 		verdict.Expected = s.Season[slot]
 	}
 
-	// What is learned is clipped to the range, which one row can widen only
-	// so far.
-	v = s.Spans[Value].clip(v)
-	s.Recent.push(v)
-	s.Mean += (v - s.Mean) / 2
-	s.Visits[slot] = min(s.Visits[slot]+1, seasonRows)
-	s.Season[slot] += (v - s.Season[slot]) / float64(s.Visits[slot])
+	s.learn(s.Spans[Value].clip(v), slot)
 
 	joined := 0.0
-	for e, x := range verdict.Beyond {
+	for e, x := range beyond {
 		if !a.mute[e] {
 			joined += x * x
 		}
@@ -225,6 +220,15 @@ func (a *Anomaly) Observe(t time.Time, v float64) AnomalyVerdict {
 		verdict.Held = joined > 0
 	}
 	return verdict
+}
+
+// learn takes a row into the means and medians. The row is clipped to the
+// range of values, which one row can widen only so far.
+func (s *anomalyState) learn(v float64, slot int) {
+	s.Mean += (v - s.Mean) / 2
+	s.Recent.push(v)
+	s.Visits[slot] = min(s.Visits[slot]+1, seasonRows)
+	s.Season[slot] += (v - s.Season[slot]) / float64(s.Visits[slot])
 }
 
 // slot returns the part of the period that t falls in.
