@@ -5,4 +5,5 @@ var forgeFormats = []Format{
 	github,
 	jenkinsNotification,
 	jenkinsBuildJSON,
+	junit,
 }
