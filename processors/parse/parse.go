@@ -113,6 +113,9 @@ func (o *Out) reject(line int, data []byte, reason string) {
 		data = data[:keep]
 	}
 	text := string(data)
+	if o.format != nil && o.format.Types[0] == "secret.detected" && len(data) > 0 {
+		text = mask + ": reports of secrets are not copied into dead letters" // which of it is one, only its parser knows
+	}
 	for _, s := range o.secrets {
 		text = maskSecret(text, s)
 	}

@@ -14,14 +14,14 @@ import (
 // password and the like).
 //
 // Most pieces hold none, and the scan of the raw text tells: the fields stem from it, so they are looked at only when
-// something was found, or when escapes in the raw text could hide a match.
+// something was found, or when escapes in the raw text, of JSON or of XML, could hide a match.
 func (p *Parser) redact(o *Out, events []pipeline.Event) {
 	if len(events) == 0 {
 		return
 	}
 	raw := o.piece.Text()
 	clean := p.scrub(raw)
-	if clean == raw && len(o.secrets) == 0 && !bytes.ContainsRune(o.piece.Data, '\\') {
+	if clean == raw && len(o.secrets) == 0 && bytes.IndexByte(o.piece.Data, '\\') < 0 && raw[0] != '<' {
 		return
 	}
 	for i := range events {
@@ -54,7 +54,9 @@ func eachText(e *pipeline.Event, f func(*string)) {
 		f(&e.Labels[i])
 	}
 	for i := range e.Attrs {
-		if e.Attrs[i].Key != "credential" { // a keyed fingerprint, made by Secret
+		switch e.Attrs[i].Key {
+		case "credential", "credential.id": // a keyed fingerprint, made by Secret, and the public part of a key pair
+		default:
 			f(&e.Attrs[i].Value)
 		}
 	}
