@@ -1,0 +1,245 @@
+package kafka
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/pipeline/pipelinetest"
+)
+
+// broker starts a kfake cluster with the raw topic and tocsin's own.
+func broker(t *testing.T, opts ...kfake.Opt) Config {
+	t.Helper()
+	cluster, err := kfake.NewCluster(append(opts, kfake.NumBrokers(1), kfake.SeedTopics(3, "raw"))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	cfg := DefaultConfig()
+	cfg.Brokers, cfg.Topics, cfg.Partitions, cfg.Replicas = cluster.ListenAddrs(), []string{"raw"}, 3, 1
+	if err := EnsureTopics(t.Context(), cfg, zaptest.NewLogger(t)); err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func client(t *testing.T, cfg Config, opts ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(cfg.Brokers...))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	return cl
+}
+
+// eventEach is a processor that makes one event of each record.
+type eventEach struct{}
+
+func (eventEach) Process(_ context.Context, b *pipeline.Batch) error {
+	for i := range b.Records {
+		b.Next(i)
+	}
+	return nil
+}
+
+// TestConsumerStoresEachRecordOnce produces while consumers come and go, as in rolling restarts, and expects every record
+// of every partition in the warehouse exactly once.
+func TestConsumerStoresEachRecordOnce(t *testing.T) {
+	cfg := broker(t)
+	warehouses := map[int32]*pipelinetest.Warehouse{0: pipelinetest.NewWarehouse(), 1: pipelinetest.NewWarehouse(), 2: pipelinetest.NewWarehouse()}
+	metrics := pipeline.NewMetrics(prometheus.NewRegistry())
+	log := zaptest.NewLogger(t)
+	consume := func(ctx context.Context) error {
+		c, err := NewConsumer(cfg, func(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
+			w := warehouses[tp.Partition]
+			if tp.Topic != "raw" {
+				w = pipelinetest.NewWarehouse()
+			}
+			return &pipeline.Worker{
+				Processors: []pipeline.Processor{eventEach{}}, Sink: &pipelinetest.Sink{Warehouse: w}, Publisher: &pipelinetest.Publisher{},
+				Limits: pipeline.Limits{Rows: 50, Bytes: 1 << 20, Interval: 50 * time.Millisecond}, Now: time.Now, Log: log, Metrics: metrics,
+			}, nil
+		}, log)
+		if err != nil {
+			return err
+		}
+		return c.Run(ctx)
+	}
+	producer := client(t, cfg, kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
+	const rounds, each = 4, 600
+	for round := range rounds {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- consume(ctx) }()
+		for i := range each {
+			producer.Produce(ctx, &kgo.Record{Topic: "raw", Value: fmt.Appendf(nil, "%d-%d", round, i)}, func(_ *kgo.Record, err error) {
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			if i%200 == 0 {
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+		if err := producer.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if round == rounds-1 {
+			waitFor(t, "all records", func() bool {
+				n := 0
+				for _, w := range warehouses {
+					n += len(w.Offsets())
+				}
+				return n == rounds*each
+			})
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	for p, w := range warehouses {
+		for offset, n := range w.Offsets() {
+			if n != 1 {
+				t.Errorf("partition %d offset %d is stored %d times", p, offset, n)
+			}
+		}
+	}
+}
+
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// tally is a correlator that counts the signals of each key and raises an alert at every third.
+type tally struct{ now, committed map[string]uint64 }
+
+func newTally() *tally { return &tally{map[string]uint64{}, map[string]uint64{}} }
+
+func (c *tally) Process(s *pipeline.Signal, out *pipeline.Output) {
+	if s.Kind != pipeline.SignalMatch {
+		return
+	}
+	c.now[s.Key]++
+	if n := c.now[s.Key]; n%3 == 0 {
+		dedup := fmt.Sprintf("%s#%d", s.Key, n)
+		out.Alerts = append(out.Alerts, &pipeline.Alert{ID: pipeline.NewID(dedup), Version: 1, Status: pipeline.StatusFiring, Team: pipeline.TeamSec, DedupKey: dedup})
+	}
+}
+func (c *tally) Tick(*pipeline.Output) {}
+func (c *tally) Commit()               { c.committed = maps.Clone(c.now) }
+func (c *tally) Rollback()             { c.now = maps.Clone(c.committed) }
+func (c *tally) Dirty(f func(key, value []byte)) {
+	for k, n := range c.now {
+		if c.committed[k] != n {
+			f([]byte(k), binary.AppendUvarint(nil, n))
+		}
+	}
+}
+
+func (c *tally) Restore(key, value []byte) error {
+	c.now[string(key)], _ = binary.Uvarint(value)
+	return nil
+}
+
+// TestDetectKeepsItsStateOverRestarts sends signals while detect instances come and go, one of them in the middle of
+// everything, and expects each third signal of a key to raise one alert, committed once.
+func TestDetectKeepsItsStateOverRestarts(t *testing.T) {
+	cfg := broker(t)
+	log := zaptest.NewLogger(t)
+	producer, err := NewProducer(t.Context(), cfg, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	publisher := producer.Worker()
+	const rounds, each, keys = 4, 300, 10
+	for round := range rounds {
+		ctx, cancel := context.WithCancel(t.Context())
+		d, err := NewDetect(cfg, fmt.Sprintf("instance-%d", round%2), func() pipeline.Correlator { return newTally() }, time.Now, log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- d.Run(ctx) }()
+		for i := range each {
+			b := &pipeline.Batch{Signals: []pipeline.Signal{{Kind: pipeline.SignalMatch, Key: fmt.Sprintf("key-%d", i%keys), Offset: int64(round*each + i), Time: time.Now(), Ingest: time.Now()}}}
+			if err := publisher.Publish(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+			if i%50 == 0 {
+				time.Sleep(20 * time.Millisecond)
+			}
+		}
+		if err := publisher.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if round == rounds-1 {
+			waitFor(t, "the last signals", func() bool { return lag(t, cfg) == 0 })
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	alerts := map[string]int{}
+	reader := client(t, cfg, kgo.ConsumeTopics(AlertsPrefix+"sec"), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
+	want := rounds * each / 3
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for len(alerts) < want && ctx.Err() == nil {
+		reader.PollFetches(ctx).EachRecord(func(r *kgo.Record) { alerts[string(r.Key)]++ })
+	}
+	if len(alerts) != want {
+		t.Errorf("%d different alerts, want %d", len(alerts), want)
+	}
+	for k, n := range alerts {
+		if n != 1 {
+			t.Errorf("alert %s was sent %d times", k, n)
+		}
+	}
+	if err := producer.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// lag is how many records of the signals topic detect has not committed.
+func lag(t *testing.T, cfg Config) int64 {
+	t.Helper()
+	adm := kadm.NewClient(client(t, cfg))
+	l, err := adm.Lag(t.Context(), cfg.Group+"-detect")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l[cfg.Group+"-detect"].Lag.Total()
+}
+
+func TestPlanSurvivesItsMetadata(t *testing.T) {
+	c := &pipeline.Chunk{Span: pipeline.Span{From: 7, To: 1 << 40}, Epoch: 3}
+	got := decodePlan(7, encodePlan(c))
+	if got == nil || got.From != 7 || got.To != 1<<40 || got.Epoch != 3 {
+		t.Fatalf("%+v", got)
+	}
+	for _, metadata := range []string{"", "member-id", `{"v":2,"to":9}`, strings.Repeat("{", 100)} {
+		if got := decodePlan(7, metadata); got != nil {
+			t.Errorf("%q gave %+v", metadata, got)
+		}
+	}
+}
