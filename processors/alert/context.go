@@ -37,7 +37,7 @@ func (c *Context) Note(r *rule.Rule, s *pipeline.Signal) {
 	}
 	f := &c.Steps[s.Step]
 	for i, e := range r.Entities {
-		c.noteEntity(i, len(r.Entities), f.column(r, e.Column), s.Field(e.Column))
+		c.noteEntity(i, len(r.Entities), c.Column(r, -1, e.Column), s.Field(e.Column))
 	}
 	if t := s.Time.UnixNano(); t >= f.Time {
 		f.Time = t

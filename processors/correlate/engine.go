@@ -84,9 +84,11 @@ type keyed struct {
 type judge interface {
 	// observe takes a signal.
 	observe(c *call, s *pipeline.Signal)
-	// expire forgets what the watermark has passed and resolves what is over. It returns when it wants to be called
-	// again, and whether there is anything left to keep.
-	expire(c *call) (due int64, keep bool)
+	// expire forgets what the watermark has passed and resolves what is over.
+	expire(c *call)
+	// due returns when expire has something to do next, and whether there is anything left to keep. It depends on
+	// nothing but the state, or a restored engine would do things at other times.
+	due(r *rule.Rule) (due int64, keep bool)
 	// encode appends the state; decode reads it into an empty one.
 	encode(b []byte) []byte
 	decode(d *decoder)
@@ -215,14 +217,17 @@ func (e *Engine) Process(s *pipeline.Signal, out *pipeline.Output) {
 // judge gives a key a signal, or none where its time has come, and files or forgets the key.
 func (e *Engine) judge(k *keyed, s *pipeline.Signal, out *pipeline.Output) {
 	c := &e.call
-	c.rule, c.key, c.watermark = k.rule.rule, k.key, e.watermark
+	// The watermark is rounded down to what timers tell apart: what is over ends at the same signal whether a timer or a
+	// signal of the key itself comes upon it.
+	c.rule, c.key, c.watermark = k.rule.rule, k.key, e.watermark-mod(e.watermark, fineSlot)
 	c.out.Now, c.out.Alerts, c.growth = out.Now, out.Alerts, out.Growth
 	if s != nil {
 		k.judge.observe(c, s)
 	}
-	due, keep := k.judge.expire(c)
+	k.judge.expire(c)
 	out.Alerts, out.Growth = c.out.Alerts, c.growth
 	c.out.Alerts, c.growth = nil, nil
+	due, keep := k.judge.due(c.rule)
 	if !keep {
 		e.forget(k)
 		return
@@ -291,6 +296,10 @@ func (e *Engine) advance(out *pipeline.Output) {
 	}
 	e.watermark = w
 	for _, k := range e.timers.due(w) {
+		if due, _ := k.judge.due(k.rule.rule); due > w-mod(w, fineSlot) {
+			e.timers.schedule(k, due, w) // a coarse slot came up early
+			continue
+		}
 		e.touchKey(k)
 		e.judge(k, nil, out)
 	}
@@ -323,6 +332,13 @@ func (e *Engine) touchKey(k *keyed) {
 	}
 }
 
+// schedule files a key whose state was decoded.
+func (e *Engine) schedule(k *keyed) {
+	k.slot = 0
+	due, _ := k.judge.due(k.rule.rule)
+	e.timers.schedule(k, due, e.watermark)
+}
+
 func (e *Engine) insert(k *keyed) {
 	k.dead = false
 	k.rule.keys[k.key] = k
@@ -346,6 +362,9 @@ func (k *keyed) unlink() {
 	k.prev.next, k.next.prev = k.next, k.prev
 	k.prev, k.next = nil, nil
 }
+
+// mod is the remainder that is never negative.
+func mod(a, b int64) int64 { return (a%b + b) % b }
 
 // Changelog keys begin with what they are of.
 const (
@@ -434,7 +453,7 @@ func (e *Engine) Restore(key, value []byte) error {
 		k := &keyed{rule: r, key: string(kd.rest), judge: newJudge(r.rule)}
 		if k.judge.decode(d); !d.bad && !kd.bad {
 			e.insert(k)
-			e.timers.schedule(k, minTime, minTime)
+			e.schedule(k)
 		}
 	default:
 		return fmt.Errorf("restore %q: %w", key, errState)

@@ -34,9 +34,10 @@ type series struct {
 }
 
 const (
-	maxSeries   = 1000           // of one key
-	maxEvidence = 25             // events of evidence that an alert names
-	forgetAfter = 24 * time.Hour // a series without samples for that long is gone
+	maxSeries      = 1000           // of one key
+	maxEvidence    = 25             // events of evidence that an alert names
+	forgetAfter    = 24 * time.Hour // a series without samples for that long is gone
+	forgetEvidence = time.Hour
 	// imminent is the forecast below which growth is fatal.
 	imminent = 5 * time.Minute
 )
@@ -130,7 +131,7 @@ func (g *growth) alert(c *call, one *series, s *pipeline.Signal, v detect.Growth
 	}
 	if !e.Open {
 		for _, h := range g.evidence {
-			if h.time > e.Last && h.time > t-int64(10*time.Minute) {
+			if h.time > e.Last {
 				e.Add(h.time, h.id, 1)
 			}
 		}
@@ -192,14 +193,13 @@ func regrow(g *detect.Growth, capacity float64) *detect.Growth {
 	return next
 }
 
-func (g *growth) expire(c *call) (due int64, keep bool) {
+func (g *growth) expire(c *call) {
 	g.series = slices.DeleteFunc(g.series, func(one *series) bool {
 		e := one.episode
 		if e != nil && !e.Open && c.watermark >= e.Ends(c.rule) {
 			one.episode, e = nil, nil
 		}
 		if one.time+int64(forgetAfter) > c.watermark {
-			due = max(due, one.time+int64(forgetAfter))
 			return false
 		}
 		if e != nil && e.Open {
@@ -208,14 +208,19 @@ func (g *growth) expire(c *call) (due int64, keep bool) {
 		}
 		return true
 	})
-	if n := len(g.evidence); n > 0 {
-		if last := g.evidence[n-1].time + int64(time.Hour); last > c.watermark {
-			due = max(due, last)
-		} else {
-			g.evidence = nil
-		}
+	if n := len(g.evidence); n > 0 && g.evidence[n-1].time+int64(forgetEvidence) <= c.watermark {
+		g.evidence = nil
 	}
-	return due, len(g.series) > 0 || len(g.evidence) > 0
+}
+
+func (g *growth) due(*rule.Rule) (due int64, keep bool) {
+	for _, one := range g.series {
+		due, keep = max(due, one.time+int64(forgetAfter)), true
+	}
+	if n := len(g.evidence); n > 0 {
+		due, keep = max(due, g.evidence[n-1].time+int64(forgetEvidence)), true
+	}
+	return due, keep
 }
 
 func (g *growth) encode(b []byte) []byte {

@@ -18,7 +18,7 @@ import (
 // That says nothing of the order in which matches come, so a late match arms what it would have armed.
 type sequence struct {
 	steps   [][]hit // by time; nothing is kept of a single last step, which fires at once
-	cleared int64   // matches up to this time were ended by a resolve step; 0 for none
+	cleared int64   // matches up to this time are forgotten; 0 for none
 	context alert.Context
 	episode *alert.Episode
 }
@@ -36,15 +36,15 @@ const maxHits = 64
 
 func (q *sequence) observe(c *call, s *pipeline.Signal) {
 	t := s.Time.UnixNano()
-	if s.Step == c.rule.ResolveStep() {
-		q.resolve(c, t)
+	if role := c.rule.Steps[s.Step].Role; role >= rule.RoleUntil {
+		q.end(c, role, t)
 		return
 	}
 	if q.cleared != 0 && t <= q.cleared {
 		return
 	}
 	q.context.Note(c.rule, s)
-	last := lastStep(c.rule)
+	last := c.rule.LastStep()
 	if len(q.steps) == 0 && last > 0 {
 		q.steps = make([][]hit, last+1)
 	}
@@ -65,15 +65,6 @@ func (q *sequence) observe(c *call, s *pipeline.Signal) {
 	if h.armed {
 		q.arm(c, s, s.Step, h)
 	}
-}
-
-// lastStep is the index of the last step that counts towards firing.
-func lastStep(r *rule.Rule) int {
-	n := len(r.Steps) - 1
-	if r.ResolveStep() >= 0 {
-		n--
-	}
-	return n
 }
 
 // arms reports whether the step is complete at time t.
@@ -97,7 +88,7 @@ func (q *sequence) arms(r *rule.Rule, step int, t int64) bool {
 // arm says that a match of the step is armed: matches of the next step that came before it, but happened after it, may
 // be armed by it; one of the last step may fire.
 func (q *sequence) arm(c *call, s *pipeline.Signal, step int, h hit) {
-	if step == lastStep(c.rule) {
+	if step == c.rule.LastStep() {
 		// The match may complete a count for itself and for later ones.
 		for i := range q.steps[step] {
 			if l := q.steps[step][i]; l.armed && l.time >= h.time && l.time <= h.time+int64(c.rule.Steps[step].Within) && q.arms(c.rule, step, l.time) {
@@ -137,7 +128,7 @@ func (q *sequence) fire(c *call, s *pipeline.Signal, final hit) {
 func (q *sequence) path(r *rule.Rule, final hit) []hit {
 	path := []hit{final}
 	t := final.time
-	for step := lastStep(r); step >= 0 && len(q.steps) > 0; step-- {
+	for step := r.LastStep(); step >= 0 && len(q.steps) > 0; step-- {
 		from := t - int64(r.Steps[step].Within)
 		for _, h := range q.steps[step] {
 			if h.armed && h.time >= from && h.time <= t && h.id != final.id {
@@ -160,57 +151,59 @@ func (q *sequence) path(r *rule.Rule, final hit) []hit {
 	return path
 }
 
-func (q *sequence) resolve(c *call, t int64) {
+// end forgets what led up to time t, and with a resolve step ends the alert as well.
+func (q *sequence) end(c *call, role rule.Role, t int64) {
 	q.cleared = max(q.cleared, t)
 	for i := range q.steps {
 		q.steps[i] = slices.DeleteFunc(q.steps[i], func(h hit) bool { return h.time <= t })
 	}
-	if e := q.episode; e != nil && e.Open && e.Last <= t {
+	if e := q.episode; role == rule.RoleResolve && e != nil && e.Open && e.Last <= t {
 		e.Resolve(c.rule, &q.context, &c.out)
 	}
 }
 
-func (q *sequence) expire(c *call) (due int64, keep bool) {
+func (q *sequence) expire(c *call) {
 	e := q.episode
 	if e != nil && e.Open && c.watermark >= e.Held+int64(c.rule.Dedup) {
 		e.Resolve(c.rule, &q.context, &c.out)
 	}
 	if e != nil && !e.Open && c.watermark >= e.Ends(c.rule) {
-		q.episode, e = nil, nil
+		q.episode = nil
 	}
 	if q.cleared != 0 && q.cleared < c.watermark {
 		q.cleared = 0
 	}
-	for i, hits := range q.steps {
+	for i := range q.steps {
 		within := int64(c.rule.Steps[i].Within)
-		n := 0
-		for n < len(hits) && hits[n].time+within < c.watermark {
-			n++
+		q.steps[i] = slices.DeleteFunc(q.steps[i], func(h hit) bool { return h.ends(within) <= c.watermark })
+	}
+}
+
+// ends is when a match can bring nothing about any more. What was not armed by what came up to the watermark will not be.
+func (h *hit) ends(within int64) int64 {
+	if h.armed {
+		return h.time + within + 1
+	}
+	return h.time + 1
+}
+
+func (q *sequence) due(r *rule.Rule) (due int64, keep bool) {
+	e := q.episode
+	if e != nil && e.Open {
+		return e.Held + int64(r.Dedup), true
+	}
+	for i, hits := range q.steps {
+		for j := range hits {
+			due, keep = max(due, hits[j].ends(int64(r.Steps[i].Within))), true
 		}
-		if n > 0 {
-			q.steps[i] = slices.Delete(hits, 0, n)
-		}
-		// What was not armed by what came up to the watermark will not be.
-		q.steps[i] = slices.DeleteFunc(q.steps[i], func(h hit) bool { return !h.armed && h.time < c.watermark })
-		for _, h := range q.steps[i] {
-			if h.armed {
-				due = max(due, h.time+within+1)
-			} else {
-				due = max(due, h.time+1)
-			}
-		}
-		keep = keep || len(q.steps[i]) > 0
 	}
 	if q.cleared != 0 {
 		due, keep = max(due, q.cleared+1), true
 	}
-	if e == nil {
-		return due, keep
+	if e != nil {
+		due, keep = max(due, e.Ends(r)), true
 	}
-	if e.Open {
-		return e.Held + int64(c.rule.Dedup), true
-	}
-	return max(due, e.Ends(c.rule)), true
+	return due, keep
 }
 
 func (q *sequence) encode(b []byte) []byte {

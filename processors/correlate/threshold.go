@@ -65,7 +65,7 @@ func sliceOf(t, length int64) int64 {
 
 func (w *window) observe(c *call, s *pipeline.Signal) {
 	t := s.Time.UnixNano()
-	if s.Step == c.rule.ResolveStep() {
+	if c.rule.Steps[s.Step].Role == rule.RoleResolve {
 		if e := w.episode; e != nil && e.Open && e.Last <= t {
 			e.Resolve(c.rule, &w.context, &c.out)
 			w.entries, w.running, w.lo, w.hi = nil, nil, 0, 0
@@ -328,8 +328,7 @@ func (w *window) drop(r *rule.Rule, n int) {
 	w.lo, w.hi = max(w.lo-n, 0), max(w.hi-n, 0)
 }
 
-func (w *window) expire(c *call) (due int64, keep bool) {
-	length := sliceLength(c.rule)
+func (w *window) expire(c *call) {
 	e := w.episode
 	if e != nil && e.Open && c.watermark >= e.Held+int64(c.rule.Window) {
 		e.Resolve(c.rule, &w.context, &c.out)
@@ -338,7 +337,7 @@ func (w *window) expire(c *call) (due int64, keep bool) {
 		w.episode, e = nil, nil
 	}
 	// No event that may still come is in a window with entries up to here.
-	if oldest := sliceOf(c.watermark, length) - windowSlices; len(w.entries) > 0 && w.entries[0].slice <= oldest {
+	if oldest := sliceOf(c.watermark, sliceLength(c.rule)) - windowSlices; len(w.entries) > 0 && w.entries[0].slice <= oldest {
 		switch n := w.first(oldest + 1); {
 		case n == len(w.entries):
 			w.entries, w.running, w.lo, w.hi = nil, nil, 0, 0
@@ -349,19 +348,20 @@ func (w *window) expire(c *call) (due int64, keep bool) {
 			w.drop(c.rule, n)
 		}
 	}
-	if e == nil && len(w.entries) == 0 {
-		return 0, false
-	}
+}
+
+func (w *window) due(r *rule.Rule) (due int64, keep bool) {
+	e := w.episode
 	if e != nil && e.Open {
-		return e.Held + int64(c.rule.Window), true
+		return e.Held + int64(r.Window), true
 	}
-	if len(w.entries) > 0 {
-		due = (w.entries[len(w.entries)-1].slice + windowSlices + 1) * length
+	if n := len(w.entries); n > 0 {
+		due, keep = (w.entries[n-1].slice+windowSlices+1)*sliceLength(r), true
 	}
 	if e != nil {
-		due = max(due, e.Ends(c.rule))
+		due, keep = max(due, e.Ends(r)), true
 	}
-	return due, true
+	return due, keep
 }
 
 func (w *window) encode(b []byte) []byte {

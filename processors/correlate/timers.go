@@ -23,20 +23,18 @@ const (
 
 func (t *timers) init() { t.slots = map[int64][]*keyed{} }
 
-// schedule sees to it that the key comes up when the watermark reaches due, or a little earlier; due in the past means
-// at the watermark's next move.
+// schedule sees to it that the key comes up when the watermark reaches due, rounded up to fineSlot, or earlier; due in
+// the past means at the watermark's next move.
 func (t *timers) schedule(k *keyed, due, watermark int64) {
-	slot := max(due, watermark+1)
-	switch wait := slot - watermark; {
-	case watermark == minTime:
-		slot = due
-	case wait > 4*coarseSlot:
-		slot -= slot % coarseSlot
-	case wait > 4*middleSlot:
-		slot -= slot % middleSlot
-	default:
+	slot := due
+	switch wait := due - watermark; {
+	case watermark == minTime || wait <= 4*middleSlot:
 		slot += fineSlot - 1
-		slot -= slot % fineSlot
+		slot -= mod(slot, fineSlot)
+	case wait <= 4*coarseSlot:
+		slot -= mod(slot, middleSlot)
+	default:
+		slot -= mod(slot, coarseSlot)
 	}
 	if slot == 0 {
 		slot = 1

@@ -81,7 +81,7 @@ func (e *Engine) Rollback() {
 			k.rule.keys[k.key] = k
 			k.link(k.rule.touched.next)
 		}
-		e.timers.schedule(k, minTime, minTime)
+		defer e.schedule(k) // once the watermark is back as well
 	}
 	for i := len(t.origins) - 1; i >= 0; i-- {
 		u := t.origins[i]
