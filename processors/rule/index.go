@@ -51,39 +51,64 @@ func (k indexKey) hits() float64 {
 	return 1
 }
 
-// access returns the keys of which every event that meets the condition has at least one, the expected hits, and
-// whether there are such keys.
-func (a *atoms) access(c *condition) (keys []indexKey, hits float64) {
+// planner chooses the keys under which each step is filed.
+type planner struct {
+	atoms *atoms
+	// steps is how many steps could be filed under a key. What many rules ask for is what many events have, and an event
+	// that has it brings them all.
+	steps map[indexKey]int
+}
+
+// keys returns the keys of an atom, or of its contrary.
+func (p *planner) keys(c *condition) []indexKey {
+	if c.op == opNot {
+		if at := &p.atoms.list[c.kids[0].atom]; c.kids[0].op == opAtom && at.absent != nil {
+			return []indexKey{*at.absent}
+		}
+		return nil
+	}
+	return p.atoms.list[c.atom].keys
+}
+
+// survey notes the keys that a condition could be filed under.
+func (p *planner) survey(c *condition) {
+	if c.op == opAnd || c.op == opOr {
+		for _, kid := range c.kids {
+			p.survey(kid)
+		}
+		return
+	}
+	for _, k := range p.keys(c) {
+		p.steps[k]++
+	}
+}
+
+// access returns keys of which every event that meets the condition has at least one, and what they cost; infinity where
+// there are none.
+func (p *planner) access(c *condition) (keys []indexKey, cost float64) {
 	switch c.op {
 	case opAnd:
-		hits = math.Inf(1)
+		cost = math.Inf(1)
 		for _, kid := range c.kids {
-			if k, h := a.access(kid); h < hits {
-				keys, hits = k, h
+			if k, h := p.access(kid); h < cost {
+				keys, cost = k, h
 			}
 		}
-		return keys, hits
+		return keys, cost
 	case opOr:
 		for _, kid := range c.kids {
-			k, h := a.access(kid)
-			keys, hits = append(keys, k...), hits+h
+			k, h := p.access(kid)
+			keys, cost = append(keys, k...), cost+h
 		}
-		return keys, hits
-	case opNot:
-		at := &a.list[c.kids[0].atom]
-		if c.kids[0].op == opAtom && at.absent != nil {
-			return []indexKey{*at.absent}, at.absent.hits()
-		}
+		return keys, cost
+	}
+	if keys = p.keys(c); keys == nil {
 		return nil, math.Inf(1)
 	}
-	at := &a.list[c.atom]
-	if at.keys == nil {
-		return nil, math.Inf(1)
+	for _, k := range keys {
+		cost += k.hits() * math.Sqrt(float64(p.steps[k]))
 	}
-	for _, k := range at.keys {
-		hits += k.hits()
-	}
-	return at.keys, hits
+	return keys, cost
 }
 
 // stepSet is a set of steps, by their number among all steps of the set of rules.
@@ -118,7 +143,7 @@ type index struct {
 
 type fieldIndex struct {
 	get func(*event) string
-	textIndex
+	*textIndex
 }
 
 // newIndex files each step under its rarest necessary condition.
@@ -126,9 +151,13 @@ func newIndex(a *atoms, steps []stepRef) *index {
 	x := &index{attrs: map[string]*textIndex{}}
 	byField := map[string]*textIndex{}
 	var order []string
+	p := &planner{a, map[indexKey]int{}}
+	for _, s := range steps {
+		p.survey(s.step.when)
+	}
 	for i, s := range steps {
-		keys, hits := a.access(s.step.when)
-		if math.IsInf(hits, 1) {
+		keys, cost := p.access(s.step.when)
+		if math.IsInf(cost, 1) {
 			x.always = append(x.always, i)
 			continue
 		}
@@ -147,7 +176,11 @@ func newIndex(a *atoms, steps []stepRef) *index {
 		}
 	}
 	for _, name := range order {
-		x.fields = append(x.fields, fieldIndex{textFields[name], *byField[name]})
+		byField[name].contains.file()
+		x.fields = append(x.fields, fieldIndex{textFields[name], byField[name]})
+	}
+	for _, t := range x.attrs {
+		t.contains.file()
 	}
 	return x
 }
@@ -235,47 +268,62 @@ func (a *affixes) add(value string, step int) {
 	a.steps[value] = append(a.steps[value], step)
 }
 
-// substrings finds steps by what a text contains. Literals of four bytes and more are filed under their first four
-// bytes: one pass over the text looks each window of four up in a bit table, and only on a hit in the map.
+// substrings finds steps by what a text contains. Literals of four bytes and more are filed under that of their windows
+// of four bytes which the fewest others have: one pass over the text looks each window up in a bit table, and only on a
+// hit in the map.
 type substrings struct {
 	short []substring
+	long  []substring
 	grams map[uint32][]substring
 	bits  [1 << 9]uint64 // which hashes of grams exist
 }
 
 type substring struct {
 	text  string
+	at    int // offset of the window that it is filed under
 	steps []int
+}
+
+func gram(s string) uint32 {
+	return uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24
 }
 
 func gramHash(g uint32) uint32 { return g * 0x9e3779b1 >> 17 } // 15 bits
 
 func (s *substrings) add(text string, step int) {
-	if len(text) < 4 {
-		s.short = insert(s.short, text, step)
-		return
+	list := &s.short
+	if len(text) >= 4 {
+		list = &s.long
 	}
-	if s.grams == nil {
-		s.grams = map[uint32][]substring{}
-	}
-	g := gram(text)
-	h := gramHash(g)
-	s.bits[h/64] |= 1 << (h % 64)
-	s.grams[g] = insert(s.grams[g], text, step)
-}
-
-func insert(list []substring, text string, step int) []substring {
-	for i := range list {
-		if list[i].text == text {
-			list[i].steps = append(list[i].steps, step)
-			return list
+	for i := range *list {
+		if (*list)[i].text == text {
+			(*list)[i].steps = append((*list)[i].steps, step)
+			return
 		}
 	}
-	return append(list, substring{text, []int{step}})
+	*list = append(*list, substring{text: text, steps: []int{step}})
 }
 
-func gram(s string) uint32 {
-	return uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24
+// file files the long literals, once all are known.
+func (s *substrings) file() {
+	count := map[uint32]int{}
+	for _, sub := range s.long {
+		for i := 0; i+4 <= len(sub.text); i++ {
+			count[gram(sub.text[i:])]++
+		}
+	}
+	s.grams = make(map[uint32][]substring, len(s.long))
+	for _, sub := range s.long {
+		for i := 0; i+4 <= len(sub.text); i++ {
+			if count[gram(sub.text[i:])] < count[gram(sub.text[sub.at:])] {
+				sub.at = i
+			}
+		}
+		g := gram(sub.text[sub.at:])
+		h := gramHash(g)
+		s.bits[h/64] |= 1 << (h % 64)
+		s.grams[g] = append(s.grams[g], sub)
+	}
 }
 
 func (s *substrings) lookup(v string, into stepSet) {
@@ -284,7 +332,7 @@ func (s *substrings) lookup(v string, into stepSet) {
 			into.addAll(s.short[i].steps)
 		}
 	}
-	if s.grams == nil {
+	if len(s.grams) == 0 {
 		return
 	}
 	for i := 0; i+4 <= len(v); i++ {
@@ -293,7 +341,7 @@ func (s *substrings) lookup(v string, into stepSet) {
 			continue
 		}
 		for _, sub := range s.grams[g] {
-			if strings.HasPrefix(v[i:], sub.text) {
+			if i >= sub.at && strings.HasPrefix(v[i-sub.at:], sub.text) {
 				into.addAll(sub.steps)
 			}
 		}

@@ -46,6 +46,13 @@ type reader struct {
 	names                       []string // of aggregates, by index
 	arguments                   []*value // of aggregates that have one
 	captured                    map[string]bool
+	ends                        []ending
+}
+
+// ending is a step that ends something; such steps come after all others.
+type ending struct {
+	node ast.Node
+	step Step
 }
 
 // readRule reads the rule of a file. It returns nil where there is no telling what it is.
@@ -98,7 +105,7 @@ func (r *reader) read(root ast.Node) {
 		"key":      func(n ast.Node) { r.key = n },
 	}
 	required := []string{"id", "title", "kind", "why", "subscriptions", "key", "alert"}
-	resolve := func(n ast.Node) { r.step(n, Step{ID: "resolve", Role: RoleResolve}) }
+	resolve := func(n ast.Node) { r.ends = append(r.ends, ending{n, Step{ID: "resolve", Role: RoleResolve}}) }
 	switch kind {
 	case Match:
 		known["when"] = func(n ast.Node) { r.when(n, Step{ID: "match"}) }
@@ -113,6 +120,7 @@ func (r *reader) read(root ast.Node) {
 		required = append(required, "when", "window", "aggregates", "having")
 	case Sequence:
 		known["steps"] = func(n ast.Node) { r.steps(n) }
+		known["until"] = func(n ast.Node) { r.ends = append(r.ends, ending{n, Step{ID: "until", Role: RoleUntil}}) }
 		known["resolve"] = resolve
 		required = append(required, "steps")
 	case Growth:
@@ -438,6 +446,9 @@ func (r *reader) argument(n ast.Node, what, src string, offset int, op Aggregate
 // finish reads what refers to other keys, and gives each step the rule's key and the columns that the alert speaks of.
 func (r *reader) finish() {
 	rule := r.rule
+	for _, e := range r.ends {
+		r.step(e.node, e.step)
+	}
 	var key []*value
 	if r.key != nil {
 		key = r.keyOf(r.key)
@@ -456,7 +467,7 @@ func (r *reader) finish() {
 		slices.Reverse(rule.Steps) // where both have a field, the alert speaks of the sample's: that of the last step
 	}
 	if rule.Kind == Sequence || rule.Kind == Growth {
-		for _, s := range rule.Steps {
+		for _, s := range rule.Steps[:rule.LastStep()+1] {
 			steps = append(steps, s.ID)
 		}
 	}
@@ -480,7 +491,7 @@ func (r *reader) finish() {
 		if s.Role == RoleMatch && rule.Kind == Threshold {
 			s.values = r.arguments
 		}
-		if s.Role != RoleResolve {
+		if s.Role < RoleUntil {
 			s.columns = slices.Compact(slices.Sorted(slices.Values(slices.AppendSeq(s.columns, maps.Keys(r.captured)))))
 			rule.Columns = append(rule.Columns, s.columns...)
 		}

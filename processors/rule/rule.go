@@ -84,7 +84,8 @@ const (
 	RoleMatch    Role = iota // counts towards firing
 	RoleSample               // a value of a growing series
 	RoleEvidence             // evidence of an attack
-	RoleResolve              // ends what the key fired
+	RoleUntil                // forgets what led towards firing
+	RoleResolve              // forgets as well, and ends what the key fired
 )
 
 // Step is one kind of event that a rule wants. A signal names it by its index in Rule.Steps.
@@ -139,14 +140,13 @@ func (s *Subscription) IsActive(t time.Time) bool { return s.Expires.IsZero() ||
 // DedupKey is what tells alerts of the rule apart: the rule and the correlation key.
 func (r *Rule) DedupKey(key string) string { return r.ID + "|" + key }
 
-// ResolveStep returns the index of the step that ends what the key fired, or -1.
-func (r *Rule) ResolveStep() int {
-	for i := range r.Steps {
-		if r.Steps[i].Role == RoleResolve {
-			return i
-		}
+// LastStep returns the index of the last step that counts towards firing. Steps that end something come after it.
+func (r *Rule) LastStep() int {
+	last := len(r.Steps) - 1
+	for last > 0 && r.Steps[last].Role >= RoleUntil {
+		last--
 	}
-	return -1
+	return last
 }
 
 // teams that may subscribe, and the classes.
