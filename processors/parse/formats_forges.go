@@ -6,4 +6,5 @@ var forgeFormats = []Format{
 	jenkinsNotification,
 	jenkinsBuildJSON,
 	junit,
+	gitSecrets,
 }
