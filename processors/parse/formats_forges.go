@@ -7,4 +7,5 @@ var forgeFormats = []Format{
 	jenkinsBuildJSON,
 	junit,
 	gitSecrets,
+	cdEvents,
 }
