@@ -3,6 +3,8 @@ package parse
 // operationFormats are what runs: hosts, networks, databases, control planes, metrics and monitoring.
 var operationFormats = []Format{
 	suricata,
+	zeek,
+	vpcFlow,
 	sshd,
 	syslog,
 	prometheus,

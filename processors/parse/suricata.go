@@ -1,7 +1,6 @@
 package parse
 
 import (
-	"math"
 	"strconv"
 	"strings"
 
@@ -185,7 +184,7 @@ func parseSuricata(in *Input, out *Out) error {
 	e.SetAttr("suricata.event_type", v.EventType)
 	e.SetAttr("source.port", string(v.SrcPort))
 	e.SetAttr("destination.port", string(v.DestPort))
-	e.SetAttr("network.transport", v.Proto)
+	e.SetAttr("network.transport", transport(v.Proto))
 	e.SetAttr("network.protocol.name", v.AppProto)
 	e.SetAttr("flow.id", string(v.FlowID))
 	e.SetAttr("network.community_id", v.Community)
@@ -218,35 +217,9 @@ func parseSuricata(in *Input, out *Out) error {
 		e.Disposition = pipeline.DispositionBlocked
 	}
 	if e.Title == "" && v.SrcIP != "" {
-		e.Title = flowTitle(v.Proto, v.SrcIP, string(v.SrcPort), v.DestIP, string(v.DestPort))
+		e.Title = flowTitle(transport(v.Proto), v.SrcIP, string(v.SrcPort), v.DestIP, string(v.DestPort))
 	}
 	return nil
-}
-
-// flowTitle names a flow: "TCP 192.0.2.1:4711 -> 198.51.100.2:443".
-func flowTitle(proto, src, srcPort, dst, dstPort string) string {
-	colon := func(port string) string {
-		if port == "" || port == "0" {
-			return ""
-		}
-		return ":"
-	}
-	if srcPort == "0" {
-		srcPort = ""
-	}
-	if dstPort == "0" {
-		dstPort = ""
-	}
-	return proto + " " + src + colon(srcPort) + srcPort + " -> " + dst + colon(dstPort) + dstPort
-}
-
-// bytesOf returns a count of bytes, 0 where there is none or it is no count.
-func bytesOf(n Number) uint64 {
-	v := n.Or(0)
-	if v < 0 || v >= math.MaxInt64 {
-		return 0
-	}
-	return uint64(v)
 }
 
 func (f *suricataFlow) fill(e *pipeline.Event) {
