@@ -8,4 +8,5 @@ var forgeFormats = []Format{
 	junit,
 	gitSecrets,
 	cdEvents,
+	cloudEvents,
 }

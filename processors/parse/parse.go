@@ -75,6 +75,7 @@ type Out struct {
 	seq     int      // events of this record before the piece
 	secrets []string // to be masked wherever they stand in the piece's events
 	hash    uint64   // of the piece's content, 0 until asked for
+	encoded bool     // the piece's text does not show what its events hold (base64)
 	named   []bool   // for each event of the piece: the format gave it an identity
 }
 
@@ -145,15 +146,16 @@ type Config struct {
 
 // Parser is the first processor of every batch. It serves one worker.
 type Parser struct {
-	topics map[string]*Format
-	key    []byte
-	out    Out
+	formats []Format // those of the table: an envelope's format cannot name the table that it stands in
+	topics  map[string]*Format
+	key     []byte
+	out     Out
 	inflate
 }
 
 // New returns a parser, or an error that names every topic bound to a format that does not exist.
 func New(cfg Config) (*Parser, error) {
-	p := &Parser{topics: make(map[string]*Format, len(cfg.Topics)), key: []byte(cfg.FingerprintKey)}
+	p := &Parser{formats: Formats, topics: make(map[string]*Format, len(cfg.Topics)), key: []byte(cfg.FingerprintKey)}
 	for topic, name := range cfg.Topics {
 		f := Lookup(name)
 		if f == nil {
@@ -254,7 +256,7 @@ var newline = []byte{'\n'}
 // piece runs the format over one piece and completes its events.
 func (p *Parser) piece(o *Out, data []byte, line int, r *pipeline.Record) {
 	o.piece = &Input{Data: data, Line: line, Record: r}
-	o.first, o.secrets, o.named, o.hash = len(o.batch.Events), o.secrets[:0], o.named[:0], 0
+	o.first, o.secrets, o.named, o.hash, o.encoded = len(o.batch.Events), o.secrets[:0], o.named[:0], 0, false
 	if err := guardDepth(data); err != nil {
 		o.reject(line, data, err.Error())
 		return

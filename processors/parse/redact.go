@@ -21,7 +21,7 @@ func (p *Parser) redact(o *Out, events []pipeline.Event) {
 	}
 	raw := o.piece.Text()
 	clean := p.scrub(raw)
-	if clean == raw && len(o.secrets) == 0 && bytes.IndexByte(o.piece.Data, '\\') < 0 && raw[0] != '<' {
+	if clean == raw && len(o.secrets) == 0 && !o.encoded && bytes.IndexByte(o.piece.Data, '\\') < 0 && raw[0] != '<' {
 		return
 	}
 	for i := range events {

@@ -183,9 +183,13 @@ func (p *Parser) choose(topic string, r *pipeline.Record, data []byte) *Format {
 	if f := p.topics[topic]; f != nil {
 		return f
 	}
-	s := newShape(r, data)
-	for i := range Formats {
-		if f := &Formats[i]; f.Match != nil && f.Match(s) {
+	return recognise(p.formats, newShape(r, data))
+}
+
+// recognise returns the first format that the shape is of, nil where there is none.
+func recognise(formats []Format, s *Shape) *Format {
+	for i := range formats {
+		if f := &formats[i]; f.Match != nil && f.Match(s) {
 			return f
 		}
 	}
