@@ -30,10 +30,11 @@ func (t *table[R]) giveBack(b *block[R]) {
 
 // block is the rows of one chunk, column by column. It is what one INSERT sends, as often as it takes.
 type block[R any] struct {
-	input proto.Input
-	adds  []func(*R)
-	sizes []func() int
-	rows  int
+	input  proto.Input
+	checks []func(*R) error
+	adds   []func(*R)
+	sizes  []func() int
+	rows   int
 }
 
 func newBlock[R any](t *table[R]) *block[R] {
@@ -42,17 +43,26 @@ func newBlock[R any](t *table[R]) *block[R] {
 		cell := c.open()
 		b.input = append(b.input, proto.InputColumn{Name: c.name, Data: cell.data})
 		b.adds = append(b.adds, cell.add)
+		if cell.check != nil {
+			b.checks = append(b.checks, cell.check)
+		}
 		b.sizes = append(b.sizes, cell.size)
 	}
 	return b
 }
 
-// add copies a row in.
-func (b *block[R]) add(r *R) {
+// add copies a row in, or says why it does not fit the table.
+func (b *block[R]) add(r *R) error {
+	for _, check := range b.checks {
+		if err := check(r); err != nil {
+			return err
+		}
+	}
 	for _, add := range b.adds {
 		add(r)
 	}
 	b.rows++
+	return nil
 }
 
 // size returns the bytes that the rows take in memory.
@@ -62,16 +72,4 @@ func (b *block[R]) size() int {
 		n += size()
 	}
 	return n
-}
-
-// check returns why the row does not fit the table, nil if it does.
-func (t *table[R]) check(r *R) error {
-	for i := range t.columns {
-		if check := t.columns[i].check; check != nil {
-			if err := check(r); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

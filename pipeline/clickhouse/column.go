@@ -17,8 +17,6 @@ import (
 type column[R any] struct {
 	name string
 	open func() cell[R]
-	// check says why a row's value does not fit the column; nil where every value does.
-	check func(*R) error
 }
 
 // cell is one column of one block. Values are copied in; what was appended from may go away afterwards.
@@ -26,6 +24,8 @@ type cell[R any] struct {
 	data proto.ColInput
 	add  func(*R)
 	size func() int // bytes of memory in use
+	// check says why the row's value does not fit the column, and is called before add; nil where every value fits.
+	check func(*R) error
 }
 
 // fixed makes a column of one of ch-go's columns whose values take width bytes.
@@ -35,7 +35,7 @@ func fixed[R any, C interface {
 }](name, typ string, width int, open func() (C, func(*R))) column[R] {
 	return column[R]{name: name, open: func() cell[R] {
 		data, add := open()
-		return cell[R]{typed{data, data, proto.ColumnType(typ)}, add, func() int { return width * data.Rows() }}
+		return cell[R]{data: typed{data, data, proto.ColumnType(typ)}, add: add, size: func() int { return width * data.Rows() }}
 	}}
 }
 
@@ -130,52 +130,71 @@ func word[R any](name string, first int, words []string, get func(*R) string) co
 	for i, w := range words {
 		typ = append(typ, fmt.Sprintf("'%s' = %d", w, first+i))
 	}
-	number := func(w string) (int8, bool) {
-		if w == "" {
-			return 0, first == 0
+	return column[R]{name: name, open: func() cell[R] {
+		c := &enum{first: first, words: words, word: words[0], number: int8(first)}
+		return cell[R]{
+			data: typed{&c.rows, &c.rows, proto.ColumnType("Enum8(" + strings.Join(typ, ", ") + ")")},
+			size: c.rows.Rows,
+			check: func(r *R) error {
+				if w := get(r); !c.find(w) {
+					return fmt.Errorf("column %s: %q is none of %s", name, w, strings.Join(words, ", "))
+				}
+				return nil
+			},
+			add: func(*R) { c.rows.Append(c.number) },
 		}
-		i := slices.Index(words, w)
-		return int8(first + i), i >= 0
+	}}
+}
+
+// enum is an Enum8 column. Each value is found first, and added then.
+type enum struct {
+	rows   proto.ColInt8
+	first  int
+	words  []string
+	word   string // the one that was found last, which the next is often equal to
+	number int8
+}
+
+// find reports whether the column knows the word, and remembers its number.
+func (c *enum) find(w string) bool {
+	if w == c.word {
+		return true
 	}
-	col := fixed(name, "Enum8("+strings.Join(typ, ", ")+")", 1, func() (*proto.ColInt8, func(*R)) {
-		c := new(proto.ColInt8)
-		return c, func(r *R) {
-			n, _ := number(get(r))
-			c.Append(n)
-		}
-	})
-	col.check = func(r *R) error {
-		if _, ok := number(get(r)); !ok {
-			return fmt.Errorf("column %s: %q is none of %s", name, get(r), strings.Join(words, ", "))
-		}
-		return nil
+	if w == "" && c.first == 0 {
+		c.word, c.number = "", 0
+		return true
 	}
-	return col
+	i := slices.Index(c.words, w)
+	if i < 0 {
+		return false
+	}
+	c.word, c.number = c.words[i], int8(c.first+i)
+	return true
 }
 
 func str[R any](name string, get func(*R) string) column[R] {
 	return column[R]{name: name, open: func() cell[R] {
 		c := new(text)
-		return cell[R]{c, func(r *R) { c.add(get(r)) }, c.size}
+		return cell[R]{data: c, add: func(r *R) { c.add(get(r)) }, size: c.size}
 	}}
 }
 
 func low[R any](name string, get func(*R) string) column[R] {
 	return column[R]{name: name, open: func() cell[R] {
 		c := new(lowCard)
-		return cell[R]{c, func(r *R) { c.add(get(r)) }, c.size}
+		return cell[R]{data: c, add: func(r *R) { c.add(get(r)) }, size: c.size}
 	}}
 }
 
 func lows[R any](name string, get func(*R) []string) column[R] {
 	return column[R]{name: name, open: func() cell[R] {
 		c := new(lowCards)
-		return cell[R]{c, func(r *R) {
+		return cell[R]{data: c, size: c.size, add: func(r *R) {
 			for _, s := range get(r) {
 				c.values.add(s)
 			}
 			c.end()
-		}, c.size}
+		}}
 	}}
 }
 

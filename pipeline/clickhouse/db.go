@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"reflect"
-	"slices"
 	"time"
 
 	driver "github.com/ClickHouse/clickhouse-go/v2"
@@ -26,9 +26,9 @@ type Config struct {
 	// Pipeline is the first part of each block's token; default tocsin. Two pipelines that read the same topics into the
 	// same database must differ in it.
 	Pipeline string
-	// InsertTimeout bounds one INSERT, here and as max_execution_time on the server, in whole seconds; default 60 s. It
-	// also bounds how long a worker that was given up may still write, so keep it well below the session timeout times
-	// the blocks that the deduplication window holds.
+	// InsertTimeout bounds one INSERT, here and, in whole seconds, as max_execution_time on the server; default 60 s, 1 s at
+	// least. It is also how long a worker that lost its partition may still write: the deduplication window must outlast
+	// it by far.
 	InsertTimeout time.Duration
 	// Conns is how many INSERTs run at the same time, from all sinks; default 4. Each keeps a block's bytes, encoded and
 	// compressed, as its buffer.
@@ -175,30 +175,33 @@ func (db *DB) QueryJSON(ctx context.Context, sql string, params map[string]any, 
 	return columns, result, rows.Err()
 }
 
-// jsonValue copies v with everything that JSON cannot say made nil: the next row is scanned into v again.
+// jsonValue copies v, for the next row is scanned into it again, with everything that JSON cannot say made nil.
 func jsonValue(v reflect.Value) any {
+	if ip, ok := v.Interface().(net.IP); ok {
+		return ip.String()
+	}
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
 		if v.IsNil() {
 			return nil
 		}
-		if v.Kind() == reflect.Interface || v.Elem().Kind() != reflect.Struct {
-			return jsonValue(v.Elem())
-		}
+		return jsonValue(v.Elem())
 	case reflect.Float32, reflect.Float64:
 		if f := v.Float(); math.IsNaN(f) || math.IsInf(f, 0) {
 			return nil
 		}
 	case reflect.Slice:
-		// Addresses and the like know how to write themselves.
-		if v.Type().Elem().Kind() == reflect.Uint8 {
-			return slices.Clone(v.Bytes())
-		}
 		list := make([]any, v.Len())
 		for i := range list {
 			list[i] = jsonValue(v.Index(i))
 		}
 		return list
+	case reflect.Map:
+		m := make(map[string]any, v.Len())
+		for key, value := range v.Seq2() {
+			m[fmt.Sprint(key)] = jsonValue(value)
+		}
+		return m
 	}
 	return v.Interface()
 }

@@ -80,13 +80,13 @@ var events = table[event]{name: "events", columns: []column[event]{
 func attributes[R any](name string, get func(*R) []pipeline.Attr) column[R] {
 	return column[R]{name: name, open: func() cell[R] {
 		c := &pairs[*text]{values: new(text)}
-		return cell[R]{c, func(r *R) {
+		return cell[R]{data: c, size: func() int { return c.keys.size() + c.values.size() }, add: func(r *R) {
 			for _, a := range get(r) {
 				c.keys.values.add(a.Key)
 				c.values.add(a.Value)
 			}
 			c.keys.end()
-		}, func() int { return c.keys.size() + c.values.size() }}
+		}}
 	}}
 }
 
@@ -118,14 +118,13 @@ func (s *EventSink) Append(b *pipeline.Batch) error {
 		if e.Dropped() != "" {
 			continue
 		}
-		if err := s.table.check(e); err != nil {
-			b.Fail(pipeline.Failure{Record: b.RecordIndex(e), Stage: "sink", Source: strings.Clone(e.Source), Reason: err.Error(), Data: []byte(e.Raw)})
-			continue
-		}
+		row := e
 		if t, ok := s.days.clamp(e.Time, e.IngestTime); !ok {
-			e = s.skewed(e, t)
+			row = s.skewed(e, t)
 		}
-		s.add(e)
+		if err := s.add(row); err != nil {
+			b.Fail(pipeline.Failure{Record: b.RecordIndex(e), Stage: "sink", Source: strings.Clone(e.Source), Reason: err.Error(), Data: []byte(e.Raw)})
+		}
 	}
 	return nil
 }

@@ -26,13 +26,11 @@ func (s *recordSink[R]) Append(b *pipeline.Batch) error {
 	for i := range b.Records {
 		row, err := s.decode(&b.Records[i])
 		if err == nil {
-			err = s.table.check(row)
+			err = s.add(row)
 		}
 		if err != nil {
 			b.Fail(pipeline.Failure{Record: i, Stage: "sink", Reason: err.Error(), Data: slices.Clone(b.Records[i].Value)})
-			continue
 		}
-		s.add(row)
 	}
 	return nil
 }
@@ -164,7 +162,7 @@ var deadLetters = table[pipeline.DeadLetter]{name: "dead_letters", columns: []co
 func array[R, T any](name string, newArray func() *proto.ColArr[T], get func(*R) []T) column[R] {
 	return column[R]{name: name, open: func() cell[R] {
 		c := newArray()
-		return cell[R]{c, func(r *R) { c.Append(get(r)) }, func() int { return 8*c.Rows() + 16*c.Data.Rows() }}
+		return cell[R]{data: c, add: func(r *R) { c.Append(get(r)) }, size: func() int { return 8*c.Rows() + 16*c.Data.Rows() }}
 	}}
 }
 
@@ -176,13 +174,13 @@ func dict[R, V any, C interface {
 }](name string, newValues func() C, add func(C, V), get func(*R) map[string]V) column[R] {
 	return column[R]{name: name, open: func() cell[R] {
 		c := &pairs[C]{values: newValues()}
-		return cell[R]{c, func(r *R) {
+		return cell[R]{data: c, size: func() int { return c.keys.size() + 16*c.values.Rows() }, add: func(r *R) {
 			m := get(r)
 			for _, key := range slices.Sorted(maps.Keys(m)) {
 				c.keys.values.add(key)
 				add(c.values, m[key])
 			}
 			c.keys.end()
-		}, func() int { return c.keys.size() + 16*c.values.Rows() }}
+		}}
 	}}
 }

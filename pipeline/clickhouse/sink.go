@@ -10,8 +10,8 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline"
 )
 
-// ErrClosed is returned by a sink that was closed.
-var ErrClosed = errors.New("sink is closed")
+// ErrClosed is returned by a sink that was closed, and by those of a DB that was.
+var ErrClosed = errors.New("clickhouse: closed")
 
 // sink is what all sinks have in common: the open chunk as a block, and the INSERT that sends it.
 type sink[R any] struct {
@@ -21,12 +21,12 @@ type sink[R any] struct {
 	closed bool
 }
 
-// add copies a row into the open chunk.
-func (s *sink[R]) add(r *R) {
+// add copies a row into the open chunk, or says why it does not fit the table.
+func (s *sink[R]) add(r *R) error {
 	if s.open == nil {
 		s.open = s.table.block()
 	}
-	s.open.add(r)
+	return s.open.add(r)
 }
 
 // Size returns the rows and bytes in the open chunk.
@@ -45,7 +45,7 @@ func (s *sink[R]) Flush(ctx context.Context, c pipeline.Chunk) error {
 	if s.closed {
 		return ErrClosed
 	}
-	if s.open == nil {
+	if rows, _ := s.Size(); rows == 0 {
 		return nil
 	}
 	if err := s.db.insert(ctx, ch.Query{
@@ -94,6 +94,9 @@ func (db *DB) insertSettings(token string) []ch.Setting {
 		{Key: "deduplicate_blocks_in_dependent_materialized_views", Value: "1", Important: true},
 		{Key: "materialized_views_ignore_errors", Value: "0"},
 		{Key: "async_insert", Value: "0"},
+		// Merges replace and aggregate; doing it on insert as well doubles the server's work: 0.37 against 0.19 core-seconds
+		// for 65,536 events.
+		{Key: "optimize_on_insert", Value: "0"},
 
 		// One block stays one block: a token over several blocks loses or doubles rows when a retry is cut elsewhere.
 		{Key: "max_insert_threads", Value: "1"},
