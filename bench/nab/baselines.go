@@ -70,34 +70,29 @@ func ewmaZ() detector {
 // moved on by 100 rows at a time. Its published scores verify the scorer.
 func windowedGaussian() detector {
 	const size, step = 6400, 100
-	var rows, ahead []float64
-	mean, deviation := 0.0, 1.0
-	fit := func() {
-		mean, deviation = 0, 0
-		for _, v := range rows {
-			mean += v / float64(len(rows))
-		}
-		for _, v := range rows {
-			deviation += (v - mean) * (v - mean) / float64(len(rows))
-		}
-		if deviation = math.Sqrt(deviation); deviation == 0 {
-			deviation = 1e-6
-		}
+	var rows []float64
+	mean, squares, deviation := 0.0, 0.0, 1.0
+	learn := func(v float64, n int) { // Welford's update by the n-th row
+		d := v - mean
+		mean += d / float64(n)
+		squares += d * (v - mean)
+		deviation = max(math.Sqrt(squares/float64(n)), 1e-6)
 	}
 	return func(_ time.Time, v float64) float64 {
 		score := 0.0
 		if len(rows) > 0 {
 			score = 1 - math.Erfc((v-mean)/deviation/math.Sqrt2)/2
 		}
-		if len(rows) < size {
-			rows = append(rows, v)
-			fit()
-			return score
-		}
-		if ahead = append(ahead, v); len(ahead) == step {
-			rows = append(rows[step:], ahead...)
-			ahead = ahead[:0]
-			fit()
+		rows = append(rows, v)
+		switch {
+		case len(rows) <= size:
+			learn(v, len(rows))
+		case len(rows) == size+step:
+			rows = append(rows[:0], rows[step:]...)
+			mean, squares = 0, 0
+			for i, x := range rows {
+				learn(x, i+1)
+			}
 		}
 		return score
 	}

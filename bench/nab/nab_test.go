@@ -71,12 +71,19 @@ func TestPublishedOutcomes(t *testing.T) {
 func TestNormalisation(t *testing.T) {
 	windows := []window{{1000, 1402}, {2000, 2402}, {3000, 3402}}
 	for _, p := range profiles {
-		s, scores := made(4032, windows)
-		near(t, p.name+" null", normalised(p, sweep(p, points(s, scores, 0)).raw, 3), 0)
-		s, scores = made(4032, windows, 1000, 2000, 3000)
-		near(t, p.name+" perfect", normalised(p, sweep(p, points(s, scores, 0)).raw, 3), 100)
-		s, scores = made(4032, windows, 1000, 2000)
-		near(t, p.name+" one missed", normalised(p, sweep(p, points(s, scores, 0)).raw, 3), 200.0/3)
+		for _, test := range []struct {
+			name       string
+			detections []int
+			want       float64
+		}{
+			{"null", nil, 0},
+			{"perfect", []int{1000, 2000, 3000}, 100},
+			{"one missed", []int{1000, 2000}, 200.0 / 3},
+		} {
+			s, scores := made(4032, windows, test.detections...)
+			all := points(s, scores, 0)
+			near(t, p.name+" "+test.name, normalised(p, sweep(p, all).raw, all, 3), test.want)
+		}
 	}
 }
 
@@ -96,6 +103,24 @@ func TestSweepIsTheBestThreshold(t *testing.T) {
 		got := sweep(p, all)
 		near(t, p.name, got.raw, want)
 		near(t, p.name+" at its threshold", scoreAt(p, all, got.threshold).raw, want)
+	}
+}
+
+// TestVariationsKeepWindows wants every window to begin and end at the rows it
+// did, whatever was done to the series.
+func TestVariationsKeepWindows(t *testing.T) {
+	s := &series{name: "a/b.csv", windows: []window{{300, 350}, {900, 999}}}
+	for i := range 1000 {
+		s.times = append(s.times, time.Unix(int64(300*i), 0))
+		s.values = append(s.values, float64(i))
+	}
+	for n, v := range variations([]*series{s}) {
+		for i, w := range v[0].windows {
+			first, last := v[0].values[w.first], v[0].values[w.last]
+			if math.Abs(first-float64(s.windows[i].first)) > 2 || math.Abs(last-float64(s.windows[i].last)) > 2 {
+				t.Errorf("variation %d: window %d runs from %v to %v, want %v", n, i, first, last, s.windows[i])
+			}
+		}
 	}
 }
 

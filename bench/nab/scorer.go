@@ -167,10 +167,10 @@ func (t *tally) outcome(threshold float64) outcome {
 	return outcome{threshold, t.raw, t.found, t.alarms}
 }
 
-// normalised maps a raw score to 0 for the null detector, which detects
-// nothing, and 100 for the perfect one, which detects the first row of every
-// window and nothing else.
-func normalised(p profile, raw float64, windows int) float64 {
-	null, perfect := -p.fn*float64(windows), p.tp*float64(windows)
+// normalised maps a raw score over all points to 0 for the null detector, which
+// detects nothing, and 100 for the perfect one, which detects the first row of
+// every window and nothing else.
+func normalised(p profile, raw float64, all []point, windows int) float64 {
+	null, perfect := newTally(p, all).raw, p.tp*float64(windows)
 	return 100 * (raw - null) / (perfect - null)
 }
