@@ -76,8 +76,8 @@ func (w *window) observe(c *call, s *pipeline.Signal) {
 	slice := sliceOf(t, sliceLength(c.rule))
 	w.insert(c, s, slice)
 	if len(w.entries) > maxEntries {
-		w.drop(c.rule, 1)
-		c.stats.Truncated++
+		w.drop(c.rule, maxEntries/8)
+		c.stats.Truncated += maxEntries / 8
 	}
 	head := w.entries[len(w.entries)-1].slice
 	if w.episode != nil && w.episode.Open {

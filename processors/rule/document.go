@@ -198,9 +198,12 @@ func (d *document) int(n ast.Node, what string, low, high int) int {
 
 // word reads one word of a list.
 func (d *document) word(n ast.Node, what string, words []string) string {
+	failed := len(d.errs)
 	s := d.text(n, what)
-	if !slices.Contains(words, s) {
+	if !slices.Contains(words, s) && len(d.errs) == failed {
 		d.failAt(n, fmt.Sprintf("%s: unknown %q", what, s), didYouMean(s, words))
+	}
+	if len(d.errs) > failed {
 		return ""
 	}
 	return s

@@ -128,11 +128,11 @@ func (r *reader) read(root ast.Node) {
 		known["evidence"] = func(n ast.Node) { r.step(n, Step{ID: "evidence", Role: RoleEvidence}) }
 		required = append(required, "sample", "evidence")
 	}
-	seen := r.mapping(root, "a "+string(kind)+" rule", known)
 	if kind == "" {
 		return // without a kind nothing else can be judged
 	}
 	rule.Kind = kind
+	seen := r.mapping(root, "a "+string(kind)+" rule", known)
 	r.need(root, seen, "the rule", required...)
 	r.finish()
 }
@@ -152,12 +152,16 @@ func (r *reader) kind(root ast.Node) (kind Kind) {
 	for i, k := range Kinds {
 		words[i] = string(k)
 	}
-	quiet := &document{path: r.path, lines: r.lines}
-	quiet.pairs(root, "the rule", func(key string, _, v ast.Node) {
+	found := false
+	r.pairs(root, "a rule", func(key string, _, v ast.Node) {
 		if key == "kind" {
+			found = true
 			kind = Kind(r.word(v, "kind", words))
 		}
 	})
+	if !found && len(r.errs) == 0 {
+		r.failAt(root, "the rule has no kind", didYouMean("", words))
+	}
 	return kind
 }
 
@@ -258,6 +262,10 @@ func (r *reader) expression(n ast.Node, what, want string) exprast.Node {
 func (r *reader) report(n ast.Node, what string, errs []exprError) {
 	for _, e := range errs {
 		line, column := r.positionIn(n, e.at)
+		if s, ok := n.(*ast.StringNode); ok && strings.Contains(e.message, "EOF") && line <= len(r.lines) && strings.Contains(r.lines[line-1], " #") &&
+			!strings.Contains(s.Value, "#") {
+			e.hint = "a # after a space begins a comment in YAML: put the expression below a | or in quotes"
+		}
 		r.fail(line, column, what+": "+e.message, e.hint)
 	}
 }
