@@ -298,6 +298,10 @@ func TestClassifyByServer(t *testing.T) {
 		if code, _ := Code(err); Classify(err) != want || code != int32(wantCode) {
 			t.Errorf("%s: %v, code %d; want %v, code %d\n%v", what, Classify(err), code, want, wantCode, err)
 		}
+		var permanent *pipeline.Permanent
+		if errors.As(err, &permanent) != (want != Retry) {
+			t.Errorf("%s: %v is of type %T", what, want, err)
+		}
 		if rows, _ := s.Size(); rows != 10 {
 			t.Errorf("%s: the chunk has %d rows after the error, want 10", what, rows)
 		}

@@ -110,7 +110,7 @@ func (s *EventSink) Append(b *pipeline.Batch) error {
 	if s.closed {
 		return ErrClosed
 	}
-	if s.open == nil {
+	if s.empty() {
 		s.days.seen = s.days.seen[:0]
 	}
 	for i := range b.Events {

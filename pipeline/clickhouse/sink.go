@@ -29,6 +29,9 @@ func (s *sink[R]) add(r *R) error {
 	return s.open.add(r)
 }
 
+// empty reports whether the open chunk has no rows.
+func (s *sink[R]) empty() bool { return s.open == nil || s.open.rows == 0 }
+
 // Size returns the rows and bytes in the open chunk.
 func (s *sink[R]) Size() (rows, bytes int) {
 	if s.open == nil {
@@ -39,22 +42,27 @@ func (s *sink[R]) Size() (rows, bytes int) {
 
 // Flush sends the open chunk as one native block in one INSERT. A chunk without rows is nothing to send.
 //
-// The chunk stays open when an error comes back, and Classify says what to do about it: whether the server took the block
-// may be unknown, and another Flush of the same chunk settles that, by its token.
+// The chunk stays open when an error comes back. Whether the server took the block may be unknown; another Flush of the
+// same chunk settles that, by its token. An error that Classify would not retry is a pipeline.Permanent.
 func (s *sink[R]) Flush(ctx context.Context, c pipeline.Chunk) error {
 	if s.closed {
-		return ErrClosed
+		return &pipeline.Permanent{Err: ErrClosed}
 	}
-	if rows, _ := s.Size(); rows == 0 {
+	if s.empty() {
 		return nil
 	}
-	if err := s.db.insert(ctx, ch.Query{
+	err := s.db.insert(ctx, ch.Query{
 		Body:     s.open.input.Into(s.table.name),
 		Input:    s.open.input,
 		Settings: s.db.insertSettings(Token(s.db.cfg.Pipeline, s.table.name, c)),
-	}); err != nil {
-		return fmt.Errorf("insert %d rows of %s/%d offsets [%d,%d) into %s: %w",
+	})
+	if err != nil {
+		err = fmt.Errorf("insert %d rows of %s/%d offsets [%d,%d) into %s: %w",
 			s.open.rows, c.Topic, c.Partition, c.From, c.To, s.table.name, err)
+		if Classify(err) != Retry {
+			return &pipeline.Permanent{Err: err}
+		}
+		return err
 	}
 	s.forget()
 	return nil
