@@ -6,6 +6,8 @@
 //   - [Anomaly] scores any metric series without knowing anything about it.
 //   - [Silence] says when a source or host has been quiet for too long,
 //     measured against its own habit.
+//   - [Growth] tells the exponential growth of a database under attack; it is
+//     described there.
 //
 // # Path of a sample
 //

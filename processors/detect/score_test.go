@@ -99,3 +99,43 @@ func TestRunScoreReportsWriteErrors(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// FuzzRunScore wants one row out for every row in before the first error, each
+// beginning with what was read and ending in a score.
+func FuzzRunScore(f *testing.F) {
+	f.Add("timestamp,value\n2026-03-01 00:00:00,1\n2026-03-01T00:05:00Z,NaN\n")
+	f.Add("timestamp,value\r\n1772324400,1e308\r\n1772324700,-inf\r\n\r\n1772324701,\r\n")
+	f.Add("timestamp,value,label\n9999-12-31 23:59:59,0x1p-1074,1\n0001-01-01 00:00:00,1\n")
+	f.Fuzz(func(t *testing.T, in string) {
+		var out strings.Builder
+		err := detect.RunScore(strings.NewReader(in), &out)
+		if out.Len() == 0 {
+			if err == nil {
+				t.Fatal("nothing out and no error")
+			}
+			return
+		}
+		rows := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+		if rows[0] != "timestamp,value,anomaly_score" {
+			t.Fatalf("header %q", rows[0])
+		}
+		var read []string
+		for _, line := range strings.Split(in, "\n")[1:] {
+			if line = strings.TrimSpace(line); line != "" && line != "\ufeff" {
+				read = append(read, strings.TrimPrefix(line, "\ufeff"))
+			}
+		}
+		for i, row := range rows[1:] {
+			cut := strings.LastIndexByte(row, ',')
+			if score, err := strconv.ParseFloat(row[cut+1:], 64); err != nil || !(score >= 0 && score <= 1) {
+				t.Fatalf("row %q: no score", row)
+			}
+			if !strings.HasPrefix(read[i], row[:cut]) {
+				t.Fatalf("row %q for the line %q", row, read[i])
+			}
+		}
+		if err == nil && len(rows)-1 != len(read) {
+			t.Fatalf("%d rows for %d lines", len(rows)-1, len(read))
+		}
+	})
+}
