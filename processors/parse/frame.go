@@ -137,7 +137,8 @@ func isJSON(b []byte) bool {
 	case '{', '[', '-', 't', 'f', 'n':
 		return b[0] == '['
 	default:
-		return b[0] == '[' && c >= '0' && c <= '9'
+		rest = bytes.TrimLeft(rest, "0123456789") // "[2026-11-23 ..." is a log's date
+		return b[0] == '[' && c >= '0' && c <= '9' && (len(rest) == 0 || bytes.IndexByte([]byte(",].eE \t\r\n"), rest[0]) >= 0)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -237,6 +238,9 @@ func (p *Parser) values(o *Out, data []byte, r *pipeline.Record) {
 			return
 		}
 		end, err := valueEnd(data[pos:])
+		if c := data[pos]; c != '{' && c != '[' && !bytes.HasPrefix(data[pos:], []byte("null")) {
+			err = errors.New("not JSON") // text between records: one refusal, not one a word
+		}
 		if err != nil {
 			bad, rest := cutLine(data[pos:])
 			o.piece = &Input{Data: bad, Line: line, Record: r}
