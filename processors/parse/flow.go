@@ -3,6 +3,7 @@ package parse
 import (
 	"bytes"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -85,6 +86,9 @@ func count(s string) uint64 {
 	}
 	return v
 }
+
+// formatCount writes a count that was rounded to a unit.
+func formatCount(v float64) string { return strconv.FormatFloat(math.Round(v), 'f', -1, 64) }
 
 // flowTime sets the time of a flow. An exporter's clock may be off by years; the collector's, or the record's arrival,
 // tells. What began after it arrived did not: then the collector's time is the event's.

@@ -5,6 +5,8 @@ var operationFormats = []Format{
 	suricata,
 	zeek,
 	vpcFlow,
+	netflow,
+	accessLog,
 	sshd,
 	syslog,
 	prometheus,

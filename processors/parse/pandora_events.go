@@ -57,23 +57,17 @@ type pandoraEvent struct {
 
 func parsePandoraEvents(in *Input, out *Out) error {
 	if isJSON(in.Data) {
-		if in.Data[0] != '[' {
+		row := func(b []byte) error {
 			var v pandoraEvent
-			if err := decode(in.Data, &v); err != nil {
+			if err := decode(b, &v); err != nil {
 				return err
 			}
-			return v.event(out, in.Text())
+			return v.event(out, alias(b))
 		}
-		var rows []pandoraEvent
-		if err := decode(in.Data, &rows); err != nil {
-			return err
+		if in.Data[0] == '[' {
+			return eachElement(in, out, in.Data, row)
 		}
-		for i := range rows {
-			if err := rows[i].event(out, in.Text()); err != nil {
-				return err
-			}
-		}
-		return nil
+		return row(in.Data)
 	}
 	line, text := in.Line-1, in.Text()
 	from := 0 // where the last log line begins

@@ -257,9 +257,9 @@ func cutSyslogTime(s string, now time.Time) (time.Time, string, bool) {
 	if r, ok := strings.CutPrefix(rest, "UTC: "); ok {
 		rest = r
 	}
-	if year == 0 && digits(rest) == 4 && len(rest) > 4 && rest[4] == ' ' { // "Nov 23 07:07:57 2026"
+	if year == 0 && digits(rest) == 4 && (len(rest) == 4 || rest[4] == ' ' || rest[4] == ']') { // "Nov 23 07:07:57 2026"
 		year, rest = number(rest)
-		rest = rest[1:]
+		rest = strings.TrimPrefix(rest, " ")
 	}
 	at := func(year int) time.Time { return time.Date(year, m, day, hour, minute, second, nanos, time.UTC) }
 	if year > 0 {
@@ -281,7 +281,11 @@ func month(s string) time.Month {
 	if len(s) < 4 || s[3] != ' ' {
 		return 0
 	}
-	switch s[:3] {
+	return monthName(s[:3])
+}
+
+func monthName(s string) time.Month {
+	switch s {
 	case "Jan":
 		return time.January
 	case "Feb":
