@@ -178,7 +178,7 @@ func (r *reader) attack(n ast.Node) {
 func (r *reader) phases(n ast.Node) {
 	r.list(n, "phases", func(n ast.Node) {
 		if w := r.word(n, "phases", schemas.Phases[1:]); w != "" {
-			r.rule.Phases = append(r.rule.Phases, uint8(slices.Index(schemas.Phases, w)))
+			r.rule.Phases = append(r.rule.Phases, int8(slices.Index(schemas.Phases, w)))
 		}
 	})
 }

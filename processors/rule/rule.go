@@ -33,7 +33,7 @@ type Rule struct {
 	FalsePositives []string
 	Runbook        string
 	Attacks        []string // MITRE ATT&CK technique ids
-	Phases         []uint8  // index into schemas.Phases
+	Phases         []int8   // index into schemas.Phases
 	Confidence     uint8    // percent
 	// Playground is set where the rule also judges events labelled "playground".
 	Playground bool

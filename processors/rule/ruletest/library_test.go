@@ -1,6 +1,9 @@
 package ruletest_test
 
 import (
+	"flag"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -27,5 +30,35 @@ func TestLibrary(t *testing.T) {
 	report.WriteText(&text)
 	if !report.OK() || len(report.Unfired)+len(report.Unmissed) > 0 {
 		t.Errorf("\n%s", &text)
+	}
+}
+
+var update = flag.Bool("update", false, "rewrite docs/runbooks")
+
+// Alerts link to docs/runbooks/<rule>.md: the pages are the rules' own words.
+func TestRunbooks(t *testing.T) {
+	set, err := rule.Load(rule.Library())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const folder = "../../../docs/runbooks"
+	for _, r := range set.Rules {
+		path := filepath.Join(folder, r.ID+".md")
+		if *update {
+			if err := os.MkdirAll(folder, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(r.RunbookPage()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := os.ReadFile(path)
+		if err != nil || string(got) != r.RunbookPage() {
+			t.Errorf("%s is not what rule %s says (error %v): go test ./processors/rule/ruletest -update", path, r.ID, err)
+		}
+	}
+	pages, err := filepath.Glob(folder + "/*.md")
+	if err != nil || len(pages) != len(set.Rules) {
+		t.Errorf("%d pages for %d rules, %v", len(pages), len(set.Rules), err)
 	}
 }
