@@ -7,6 +7,11 @@ var forgeFormats = []Format{
 	jenkinsBuildJSON,
 	junit,
 	gitSecrets,
+	trufflehog,
+	gitHoundEzekg,
+	gitHoundTillson,
+	gitCrypt,
+	goTestJSON,
 	cdEvents,
 	cloudEvents,
 }
