@@ -39,7 +39,7 @@ lint: ## linters, formatting, generated files
 
 .PHONY: generate
 generate: ## rewrite docs and schemas that are made from the code
-	$(GO) generate ./...
+	$(GO) test ./cmd/tocsin -run TestDocsAreUpToDate -update
 
 .PHONY: fuzz
 fuzz: ## every fuzz test for FUZZTIME each (default 10s)

@@ -20,13 +20,13 @@ type Alert struct {
 	// RequestedBy is who asked for a sec_requested alert.
 	RequestedBy string `json:"requested_by"`
 
-	Rule        string  `json:"rule_id"`
-	RuleVersion int     `json:"rule_version"`
-	Severity    uint8   `json:"severity_id"`
-	Confidence  uint8   `json:"confidence"` // percent
-	Phases      []uint8 `json:"phases"`
-	Title       string  `json:"title"`
-	Summary     string  `json:"summary"`
+	Rule        string `json:"rule_id"`
+	RuleVersion int    `json:"rule_version"`
+	Severity    uint8  `json:"severity_id"`
+	Confidence  uint8  `json:"confidence"` // percent
+	Phases      []int8 `json:"phases"`     // numbers of schemas.Phases
+	Title       string `json:"title"`
+	Summary     string `json:"summary"`
 
 	Project     string             `json:"project"`
 	Environment string             `json:"environment"`

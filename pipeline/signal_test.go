@@ -58,7 +58,7 @@ func FuzzSignal(f *testing.F) {
 func TestAlertRoundTrip(t *testing.T) {
 	want := &Alert{
 		ID: NewID("a"), Version: 2, Status: StatusFiring, Team: TeamSec, Class: ClassNormal, Visibility: VisibilityTeam, Rule: "C02",
-		Severity: 5, Phases: []uint8{2, 7}, Title: "t", Entities: map[string]string{"database": "db-1/pay"}, Metrics: map[string]float64{"doubling_min": 1},
+		Severity: 5, Phases: []int8{2, 7}, Title: "t", Entities: map[string]string{"database": "db-1/pay"}, Metrics: map[string]float64{"doubling_min": 1},
 		FirstEventTime: time.Unix(1, 0).UTC(), LastEventTime: time.Unix(2, 0).UTC(), EventIDs: []uuid.UUID{NewID("e")}, DedupKey: "C02|db-1",
 	}
 	b, err := EncodeAlert(want, "tocsin/test", time.Unix(3, 0))

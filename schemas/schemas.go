@@ -4,6 +4,13 @@
 // It is data: it imports nothing of tocsin and decides nothing.
 package schemas
 
+import _ "embed"
+
+// AlertSchema is the published JSON Schema of an alert's record.
+//
+//go:embed alert.schema.json
+var AlertSchema []byte
+
 // Field is one field of the event and one column of tocsin.events.
 type Field struct {
 	// Column is the name in ClickHouse, in `tocsin parse` output and in the JSON Schema.

@@ -73,7 +73,7 @@ var alerts = table[alert]{name: "alerts", columns: []column[alert]{
 	u32("rule_version", func(a *alert) uint32 { return uint32(a.RuleVersion) }),
 	u8("severity_id", func(a *alert) uint8 { return a.Severity }),
 	u8("confidence", func(a *alert) uint8 { return a.Confidence }),
-	array("phases", func() *proto.ColArr[uint8] { return proto.NewArray(new(proto.ColUInt8)) }, func(a *alert) []uint8 { return a.Phases }),
+	array("phases", func() *proto.ColArr[int8] { return proto.NewArray(new(proto.ColInt8)) }, func(a *alert) []int8 { return a.Phases }),
 	str("title", func(a *alert) string { return a.Title }),
 	str("summary", func(a *alert) string { return a.Summary }),
 	str("dedup_key", func(a *alert) string { return a.DedupKey }),

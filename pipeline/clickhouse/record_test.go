@@ -35,7 +35,7 @@ func fullAlert() *pipeline.Alert {
 	return &pipeline.Alert{
 		ID: uuid.MustParse("0192bbbb-0000-5000-8000-000000000001"), Version: 1, Status: pipeline.StatusFiring, Team: pipeline.TeamSec,
 		Class: pipeline.ClassSecRequested, Visibility: pipeline.VisibilitySecOnly, RequestedBy: "ana",
-		Rule: "C02", RuleVersion: 3, Severity: 5, Confidence: 90, Phases: []uint8{2, 7, 8},
+		Rule: "C02", RuleVersion: 3, Severity: 5, Confidence: 90, Phases: []int8{2, 7, 8},
 		Title: "pay.audit_log grows", Summary: "doubles every 1.0 min",
 		Project: "payments", Environment: "production",
 		Entities:       map[string]string{"ip": "203.0.113.7", "database": "db-1/pay"},

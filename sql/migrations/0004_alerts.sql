@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS alerts
     rule_version      UInt32                 COMMENT 'version of the rule',
     severity_id       UInt8                  COMMENT 'OCSF severity, as in events',
     confidence        UInt8                  COMMENT 'percent',
-    phases            Array(UInt8)           COMMENT 'phases that its events are of, by the numbers of events.phase',
+    phases            Array(Int8)            COMMENT 'phases that its events are of, by the numbers of events.phase',
     title             String                 COMMENT 'one line for people',
     summary           String                 COMMENT 'what happened, with the figures' CODEC(ZSTD(1)),
     dedup_key         String                 COMMENT 'the same trouble has the same key' CODEC(ZSTD(1)),

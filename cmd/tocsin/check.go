@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
+)
+
+func newCheck() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "check -c FILE",
+		Short: "Check the configuration and the rules, offline",
+		Long: `Check reads the configuration and every rule it names, and reports all that is wrong with file, line and column. It
+connects to nothing.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := LoadConfig(path)
+			if err != nil {
+				return err
+			}
+			set, err := cfg.Rules.load()
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s is fine: %d topics, %d rules\n", path, len(cfg.Kafka.Topics), len(set.Rules))
+			return nil
+		},
+	}
+	cmd.Flags().StringVarP(&path, "config", "c", "", "configuration file")
+	_ = cmd.MarkFlagRequired("config")
+	return cmd
+}
+
+func newMigrate() *cobra.Command {
+	var path string
+	open := func(ctx context.Context) (*clickhouse.DB, error) {
+		cfg, err := LoadConfig(path)
+		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		return clickhouse.Open(ctx, cfg.clickhouse())
+	}
+	cmd := &cobra.Command{Use: "migrate", Short: "Bring the warehouse's tables up to date"}
+	cmd.PersistentFlags().StringVarP(&path, "config", "c", "", "configuration file")
+	_ = cmd.MarkPersistentFlagRequired("config")
+	cmd.AddCommand(
+		&cobra.Command{
+			Use: "plan", Short: "Print the statements that apply would run", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) (err error) {
+				db, err := open(cmd.Context())
+				if err != nil {
+					return err
+				}
+				defer func() { err = errors.Join(err, db.Close()) }()
+				statements, err := db.Plan(cmd.Context())
+				for _, s := range statements {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s;\n\n", s)
+				}
+				return err
+			},
+		},
+		&cobra.Command{
+			Use: "apply", Short: "Run them", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) (err error) {
+				db, err := open(cmd.Context())
+				if err != nil {
+					return err
+				}
+				defer func() { err = errors.Join(err, db.Close()) }()
+				return db.Migrate(cmd.Context())
+			},
+		},
+	)
+	return cmd
+}
+
+// quiet is the logger of commands that talk to people.
+func quiet() *zap.Logger { return zap.NewNop() }

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
+	"github.com/tocsin-project/tocsin/pipeline/kafka"
+	"github.com/tocsin-project/tocsin/processors/parse"
+)
+
+// Config is the whole configuration file. deploy/tocsin.yaml is the annotated sample; a test holds the two together.
+type Config struct {
+	// Instance names this process among those of the pipeline, the same after a restart; default the host's name.
+	Instance   string           `yaml:"instance"`
+	Kafka      kafka.Config     `yaml:"kafka"`
+	ClickHouse ClickHouseConfig `yaml:"clickhouse"`
+	Parse      parse.Config     `yaml:"parse"`
+	Rules      RulesConfig      `yaml:"rules"`
+	Flush      FlushConfig      `yaml:"flush"`
+	Admin      AdminConfig      `yaml:"admin"`
+	Log        LogConfig        `yaml:"log"`
+}
+
+// ClickHouseConfig says which ClickHouse.
+type ClickHouseConfig struct {
+	Addrs    []string `yaml:"addrs"` // host:port of the native protocol; several are replicas of the same tables
+	Database string   `yaml:"database"`
+	User     string   `yaml:"user"`
+	Password string   `yaml:"password"`
+	TLS      bool     `yaml:"tls"`
+}
+
+// RulesConfig says which rules run.
+type RulesConfig struct {
+	// Library runs the rules that tocsin comes with.
+	Library bool `yaml:"library"`
+	// Dirs are folders with rules of your own.
+	Dirs []string `yaml:"dirs"`
+	// Lateness is how late an event may come after later ones and still count in its window.
+	Lateness time.Duration `yaml:"lateness"`
+}
+
+// FlushConfig says when a chunk of rows is sent, whichever comes first.
+type FlushConfig struct {
+	Rows     int           `yaml:"rows"`
+	Bytes    int           `yaml:"bytes"`
+	Interval time.Duration `yaml:"interval"`
+}
+
+// AdminConfig says where the console, metrics and health are served.
+type AdminConfig struct {
+	Listen string `yaml:"listen"`
+}
+
+// LogConfig says what is logged.
+type LogConfig struct {
+	Level  string `yaml:"level"`  // debug, info, warn or error
+	Format string `yaml:"format"` // json or console
+}
+
+// DefaultConfig returns the configuration that an empty file means.
+func DefaultConfig() Config {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "tocsin"
+	}
+	return Config{
+		Instance:   host,
+		Kafka:      kafka.DefaultConfig(),
+		ClickHouse: ClickHouseConfig{Addrs: []string{"127.0.0.1:9000"}, Database: "tocsin", User: "default"},
+		Rules:      RulesConfig{Library: true, Lateness: 2 * time.Minute},
+		Flush:      FlushConfig{Rows: 65536, Bytes: 64 << 20, Interval: time.Second},
+		Admin:      AdminConfig{Listen: "127.0.0.1:9410"},
+		Log:        LogConfig{Level: "info", Format: "json"},
+	}
+}
+
+// LoadConfig reads a configuration file over the defaults. Every error of the file is reported, with file, line and column.
+// Secrets may be given as ${NAME}, from the environment.
+func LoadConfig(path string) (Config, error) {
+	cfg := DefaultConfig()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return cfg, err
+	}
+	if err := yaml.UnmarshalWithOptions(data, &cfg, yaml.Strict()); err != nil && len(data) > 0 {
+		return cfg, fmt.Errorf("%s:%s", path, yaml.FormatError(err, false, true))
+	}
+	if err := errors.Join(cfg.expandSecrets(), cfg.validate()); err != nil {
+		return cfg, fmt.Errorf("%s: %w", path, err)
+	}
+	return cfg, nil
+}
+
+var variable = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
+
+func (c *Config) expandSecrets() error {
+	var errs []error
+	for key, s := range map[string]*string{
+		"kafka.sasl.password":   &c.Kafka.SASL.Password,
+		"clickhouse.password":   &c.ClickHouse.Password,
+		"parse.fingerprint_key": &c.Parse.FingerprintKey,
+	} {
+		m := variable.FindStringSubmatch(*s)
+		if m == nil {
+			continue
+		}
+		v, ok := os.LookupEnv(m[1])
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s: environment variable %s is not set", key, m[1]))
+		}
+		*s = v
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	want := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	want(len(c.Kafka.Brokers) > 0, "kafka.brokers: none is given")
+	want(c.Kafka.Group != "", "kafka.group: empty")
+	want(c.Kafka.Partitions > 0, "kafka.partitions: %d, want 1 or more", c.Kafka.Partitions)
+	want(len(c.ClickHouse.Addrs) > 0, "clickhouse.addrs: none is given")
+	want(c.Flush.Rows > 0 && c.Flush.Rows <= 1<<20, "flush.rows: %d, want 1 to %d", c.Flush.Rows, 1<<20)
+	want(c.Flush.Bytes > 0 && c.Flush.Bytes <= 256<<20, "flush.bytes: %d, want 1 to %d", c.Flush.Bytes, 256<<20)
+	want(c.Flush.Interval >= 100*time.Millisecond && c.Flush.Interval <= time.Minute, "flush.interval: %v, want 100ms to 1m", c.Flush.Interval)
+	want(c.Rules.Lateness >= 0 && c.Rules.Lateness <= 24*time.Hour, "rules.lateness: %v, want 0 to 24h", c.Rules.Lateness)
+	_, err := zapcore.ParseLevel(c.Log.Level)
+	want(err == nil, "log.level: %q is none of debug, info, warn, error", c.Log.Level)
+	want(c.Log.Format == "json" || c.Log.Format == "console", "log.format: %q is none of json, console", c.Log.Format)
+	if _, err := parse.New(c.Parse); err != nil {
+		errs = append(errs, fmt.Errorf("parse.topics: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) clickhouse() clickhouse.Config {
+	conf := clickhouse.Config{
+		Addrs: c.ClickHouse.Addrs, Database: c.ClickHouse.Database, User: c.ClickHouse.User, Password: c.ClickHouse.Password,
+		Pipeline: c.Kafka.Group,
+	}
+	if c.ClickHouse.TLS {
+		conf.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return conf
+}
+
+func (c Config) limits() pipeline.Limits {
+	return pipeline.Limits{Rows: c.Flush.Rows, Bytes: c.Flush.Bytes, Interval: c.Flush.Interval}
+}
+
+func (c LogConfig) logger() (*zap.Logger, error) {
+	conf := zap.NewProductionConfig() // samples what repeats: 100 equal messages a second, then every 100th
+	conf.DisableStacktrace = true
+	conf.DisableCaller = true
+	conf.EncoderConfig.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	if c.Format == "console" {
+		conf.Encoding = "console"
+		conf.EncoderConfig = zap.NewDevelopmentEncoderConfig()
+	}
+	level, err := zapcore.ParseLevel(c.Level)
+	if err != nil {
+		return nil, err
+	}
+	conf.Level = zap.NewAtomicLevelAt(level)
+	return conf.Build()
+}

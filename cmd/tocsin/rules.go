@@ -1,0 +1,164 @@
+package main
+
+import (
+	"encoding/xml"
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tocsin-project/tocsin/processors/parse"
+	"github.com/tocsin-project/tocsin/processors/rule"
+	"github.com/tocsin-project/tocsin/processors/rule/ruletest"
+)
+
+func newRules() *cobra.Command {
+	cmd := &cobra.Command{Use: "rules", Short: "Check, test and list correlation rules"}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use:   "check [PATH...]",
+			Short: "Report everything that is wrong in rule files, with file, line and column",
+			RunE: func(cmd *cobra.Command, paths []string) error {
+				set, err := loadRules(paths)
+				if err != nil {
+					fmt.Fprintln(cmd.ErrOrStderr(), err)
+					return errNo
+				}
+				fmt.Fprintf(cmd.ErrOrStderr(), "%d rules are fine\n", len(set.Rules))
+				return nil
+			},
+		},
+		newRulesTest(),
+		&cobra.Command{
+			Use:   "list [PATH...]",
+			Short: "List rules: id, kind, teams, title",
+			RunE: func(cmd *cobra.Command, paths []string) error {
+				set, err := loadRules(paths)
+				if err != nil {
+					return err
+				}
+				w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+				fmt.Fprintln(w, "ID\tKIND\tTEAMS\tTITLE")
+				for _, r := range set.Rules {
+					var teams []string
+					for _, s := range r.Subscriptions {
+						teams = append(teams, s.Team)
+					}
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.ID, r.Kind, strings.Join(teams, " "), r.Title)
+				}
+				return w.Flush()
+			},
+		},
+	)
+	return cmd
+}
+
+func newRulesTest() *cobra.Command {
+	var junit string
+	cmd := &cobra.Command{
+		Use:   "test [PATH...]",
+		Short: "Run the rules' tests: records in, alerts expected",
+		Long: `Test runs every *.test.yaml beside the rules, or those that tocsin comes with: native records or events go through parser,
+matcher and engine in simulated time, and the alerts must be the expected ones. Rules without a test that fires and one
+that nearly does are named.`,
+		RunE: func(cmd *cobra.Command, paths []string) error {
+			set, err := loadRules(paths)
+			if err != nil {
+				fmt.Fprintln(cmd.ErrOrStderr(), err)
+				return errNo
+			}
+			tests := rule.LibraryTests()
+			if len(paths) > 0 {
+				if tests, err = rule.ReadTests(paths...); err != nil {
+					return err
+				}
+			}
+			parser, err := parse.New(parse.Config{})
+			if err != nil {
+				return err
+			}
+			report, err := ruletest.Run(set, tests, parser)
+			if err != nil {
+				fmt.Fprintln(cmd.ErrOrStderr(), err)
+				return errNo
+			}
+			failed := 0
+			for _, r := range report.Results {
+				word := "ok  "
+				if len(r.Failures) > 0 {
+					word = "FAIL"
+					failed++
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s  %s:%d: %s\n", word, r.Case.Path, r.Case.Line, r.Case.Name)
+				for _, f := range r.Failures {
+					fmt.Fprintf(cmd.OutOrStdout(), "      %s\n", f)
+				}
+			}
+			for _, id := range report.Unfired {
+				fmt.Fprintf(cmd.OutOrStdout(), "note  %s: no test in which it fires\n", id)
+			}
+			for _, id := range report.Unmissed {
+				fmt.Fprintf(cmd.OutOrStdout(), "note  %s: no test in which it nearly fires\n", id)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%d rules, %d tests, %d failed\n", len(set.Rules), len(report.Results), failed)
+			if junit != "" {
+				if err := writeJUnit(junit, report); err != nil {
+					return err
+				}
+			}
+			if failed > 0 {
+				return errNo
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&junit, "junit", "", "write a JUnit report to this file")
+	return cmd
+}
+
+// writeJUnit writes the report for CI systems.
+func writeJUnit(path string, report *ruletest.Report) error {
+	type failure struct {
+		Message string `xml:"message,attr"`
+	}
+	type testcase struct {
+		Name    string    `xml:"name,attr"`
+		Class   string    `xml:"classname,attr"`
+		Time    float64   `xml:"time,attr"`
+		Failure []failure `xml:"failure"`
+	}
+	suite := struct {
+		XMLName  xml.Name   `xml:"testsuite"`
+		Name     string     `xml:"name,attr"`
+		Tests    int        `xml:"tests,attr"`
+		Failures int        `xml:"failures,attr"`
+		Cases    []testcase `xml:"testcase"`
+	}{Name: "tocsin rules", Tests: len(report.Results)}
+	for _, r := range report.Results {
+		c := testcase{Name: r.Case.Name, Class: r.Case.Path, Time: r.Elapsed.Seconds()}
+		if len(r.Failures) > 0 {
+			suite.Failures++
+			c.Failure = []failure{{strings.Join(r.Failures, "\n")}}
+		}
+		suite.Cases = append(suite.Cases, c)
+	}
+	b, err := xml.MarshalIndent(suite, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append([]byte(xml.Header), append(b, '\n')...), 0o644)
+}
+
+// loadRules loads the rules at the paths, or those that tocsin comes with.
+func loadRules(paths []string) (*rule.Set, error) {
+	if len(paths) == 0 {
+		return rule.Load(rule.Library())
+	}
+	files, err := rule.ReadPaths(paths...)
+	if err != nil {
+		return nil, err
+	}
+	return rule.Load(files)
+}

@@ -1,0 +1,309 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
+	"github.com/tocsin-project/tocsin/pipeline/console"
+	"github.com/tocsin-project/tocsin/pipeline/embedded"
+	"github.com/tocsin-project/tocsin/pipeline/kafka"
+	"github.com/tocsin-project/tocsin/processors/correlate"
+	"github.com/tocsin-project/tocsin/processors/parse"
+	"github.com/tocsin-project/tocsin/processors/rule"
+)
+
+func newRun() *cobra.Command {
+	var path, role string
+	cmd := &cobra.Command{
+		Use:   "run -c FILE",
+		Short: "Run the pipeline against your Kafka and ClickHouse",
+		Long: `Run reads the configured topics, stores what they say in ClickHouse and sends alerts to the teams' topics. It applies the
+warehouse's migrations and creates tocsin's own topics where they are missing. It stops cleanly on SIGTERM: what was
+read is stored, or read again by the next owner.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			roles := strings.Split(role, ",")
+			for _, r := range roles {
+				if !slices.Contains([]string{"all", "ingest", "detect"}, r) {
+					return fmt.Errorf("--role %q is none of all, ingest, detect", r)
+				}
+			}
+			cfg, err := LoadConfig(path)
+			if err != nil {
+				return err
+			}
+			if len(cfg.Kafka.Topics) == 0 {
+				return fmt.Errorf("%s: kafka.topics: none is given, so there is nothing to read", path)
+			}
+			log, err := cfg.Log.logger()
+			if err != nil {
+				return err
+			}
+			defer func() { _ = log.Sync() }() // fails on terminals, which need none
+			app, err := newApp(cmd.Context(), cfg, time.Now, log)
+			if err != nil {
+				return err
+			}
+			defer app.close()
+			return app.run(cmd.Context(), roles)
+		},
+	}
+	cmd.Flags().StringVarP(&path, "config", "c", "", "configuration file")
+	_ = cmd.MarkFlagRequired("config")
+	cmd.Flags().StringVar(&role, "role", "all", "ingest, detect or all; several with commas")
+	return cmd
+}
+
+func newDev() *cobra.Command {
+	var path, dir string
+	cmd := &cobra.Command{
+		Use:   "dev [-c FILE]",
+		Short: "Run the pipeline with an embedded Kafka and ClickHouse",
+		Long: `Dev starts a Kafka broker and a ClickHouse server of its own on loopback and runs the pipeline against them, exactly as
+'run' does against yours. Their data stays in --dir; a second start finds it. The addresses are printed, so that other
+tools can produce, consume and query.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg := DefaultConfig()
+			cfg.Log.Format = "console"
+			if path != "" {
+				var err error
+				if cfg, err = LoadConfig(path); err != nil {
+					return err
+				}
+			}
+			if len(cfg.Kafka.Topics) == 0 {
+				cfg.Kafka.Topics = []string{"events"}
+			}
+			log, err := cfg.Log.logger()
+			if err != nil {
+				return err
+			}
+			defer func() { _ = log.Sync() }() // fails on terminals, which need none
+			servers, err := startServers(cmd.Context(), dir, &cfg)
+			if err != nil {
+				return err
+			}
+			defer servers.stop()
+			app, err := newApp(cmd.Context(), cfg, time.Now, log)
+			if err != nil {
+				return err
+			}
+			defer app.close()
+			fmt.Fprintf(cmd.ErrOrStderr(), "Kafka       %s   topics: %s\nClickHouse  %s (native)   http://%s (HTTP)   database: %s\nConsole     http://%s/\n",
+				strings.Join(cfg.Kafka.Brokers, ","), strings.Join(cfg.Kafka.Topics, ", "), cfg.ClickHouse.Addrs[0], servers.clickhouse.HTTPAddr,
+				cfg.ClickHouse.Database, app.console.Addr())
+			return app.run(cmd.Context(), []string{"all"})
+		},
+	}
+	cmd.Flags().StringVarP(&path, "config", "c", "", "configuration file; the broker and the server in it are replaced")
+	cmd.Flags().StringVar(&dir, "dir", ".tocsin", "folder for the data of the embedded Kafka and ClickHouse")
+	return cmd
+}
+
+// servers are the embedded Kafka and ClickHouse.
+type servers struct {
+	kafka      *embedded.Kafka
+	clickhouse *embedded.ClickHouse
+}
+
+// startServers starts both in dir, with the raw topics that cfg reads, and points cfg at them.
+func startServers(ctx context.Context, dir string, cfg *Config) (*servers, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var topics []embedded.Topic
+	for _, t := range cfg.Kafka.Topics {
+		if !strings.HasPrefix(t, "^") {
+			topics = append(topics, embedded.Topic{Name: t, Partitions: cfg.Kafka.Partitions})
+		}
+	}
+	s := &servers{}
+	var err error
+	if s.kafka, err = embedded.StartKafka(embedded.KafkaConfig{Dir: filepath.Join(dir, "kafka"), Topics: topics}); err != nil {
+		return nil, err
+	}
+	if s.clickhouse, err = embedded.StartClickHouse(ctx, embedded.ClickHouseConfig{Dir: filepath.Join(dir, "clickhouse")}); err != nil {
+		s.kafka.Close()
+		return nil, err
+	}
+	cfg.Kafka.Brokers, cfg.Kafka.TLS, cfg.Kafka.SASL = s.kafka.Addrs, kafka.TLS{}, kafka.SASL{}
+	cfg.Kafka.Replicas = 1
+	cfg.ClickHouse.Addrs, cfg.ClickHouse.User, cfg.ClickHouse.Password, cfg.ClickHouse.TLS = []string{s.clickhouse.TCPAddr}, "default", "", false
+	return s, nil
+}
+
+func (s *servers) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	s.kafka.Close()
+	_ = s.clickhouse.Stop(ctx) // it is gone either way
+}
+
+// app is one running pipeline.
+type app struct {
+	cfg      Config
+	log      *zap.Logger
+	now      func() time.Time
+	db       *clickhouse.DB
+	rules    *rule.Set
+	producer *kafka.Producer
+	metrics  *pipeline.Metrics
+	console  *console.Server
+	started  atomic.Bool
+}
+
+// newApp connects to Kafka and ClickHouse and prepares them. now is the pipeline's clock.
+func newApp(ctx context.Context, cfg Config, now func() time.Time, log *zap.Logger) (_ *app, err error) {
+	a := &app{cfg: cfg, log: log, now: now}
+	defer func() {
+		if err != nil {
+			a.close()
+		}
+	}()
+	if a.rules, err = cfg.Rules.load(); err != nil {
+		return nil, err
+	}
+	if a.db, err = clickhouse.Open(ctx, cfg.clickhouse()); err != nil {
+		return nil, err
+	}
+	if err = a.db.Migrate(ctx); err != nil {
+		return nil, err
+	}
+	if err = kafka.EnsureTopics(ctx, cfg.Kafka, log); err != nil {
+		return nil, err
+	}
+	if a.producer, err = kafka.NewProducer(ctx, cfg.Kafka, log); err != nil {
+		return nil, err
+	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.metrics = pipeline.NewMetrics(reg)
+	a.console, err = console.New(console.Config{Listen: cfg.Admin.Listen, DB: a.db, Registry: reg, Ready: a.ready, Log: log.Named("console")})
+	return a, err
+}
+
+func (a *app) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if a.producer != nil {
+		if err := a.producer.Close(ctx); err != nil {
+			a.log.Warn("close producer", zap.Error(err))
+		}
+	}
+	if a.db != nil {
+		if err := a.db.Close(); err != nil {
+			a.log.Warn("close clickhouse", zap.Error(err))
+		}
+	}
+}
+
+// ready returns why the pipeline is not ready, nothing when it is.
+func (a *app) ready() []error {
+	if !a.started.Load() {
+		return []error{errors.New("the pipeline has not joined its consumer groups yet")}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := a.db.Ping(ctx); err != nil {
+		return []error{fmt.Errorf("clickhouse: %w", err)}
+	}
+	return nil
+}
+
+// run works in the given roles until ctx ends or one of them fails.
+func (a *app) run(ctx context.Context, roles []string) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.console.Serve(ctx) })
+	has := func(role string) bool { return slices.Contains(roles, "all") || slices.Contains(roles, role) }
+	if has("ingest") {
+		consumer, err := kafka.NewConsumer(a.cfg.Kafka, a.worker, a.log)
+		if err != nil {
+			return err
+		}
+		g.Go(func() error { return consumer.Run(ctx) })
+	}
+	if has("detect") {
+		start := func() pipeline.Correlator {
+			return correlate.New(a.rules, correlate.Config{Lateness: a.cfg.Rules.Lateness})
+		}
+		detect, err := kafka.NewDetect(a.cfg.Kafka, a.cfg.Instance, start, a.now, a.log)
+		if err != nil {
+			return err
+		}
+		g.Go(func() error { return detect.Run(ctx) })
+	}
+	a.started.Store(true)
+	a.log.Info("running", zap.Strings("roles", roles), zap.String("instance", a.cfg.Instance), zap.Int("rules", len(a.rules.Rules)), zap.String("version", version()))
+	err := g.Wait()
+	a.log.Info("stopped", zap.Error(err))
+	return err
+}
+
+// worker makes the worker of a partition: raw topics go through the processors into the events table, our own topics
+// straight into theirs.
+func (a *app) worker(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
+	publisher := a.producer.Worker()
+	w := &pipeline.Worker{
+		Publisher: publisher, Limits: a.cfg.limits(), Now: a.now, Metrics: a.metrics,
+		Log: a.log.With(zap.String("topic", tp.Topic), zap.Int32("partition", tp.Partition)),
+	}
+	switch tp.Topic {
+	case kafka.AlertsStateTopic:
+		w.Sink = a.db.AlertSink()
+	case kafka.GrowthTopic:
+		w.Sink = a.db.GrowthSink()
+	case kafka.DeadLetterTopic:
+		w.Sink = a.db.DeadLetterSink()
+	default:
+		parser, err := parse.New(a.cfg.Parse)
+		if err != nil {
+			return nil, err
+		}
+		w.Processors = []pipeline.Processor{parser, a.rules.NewMatcher()}
+		w.Sink = a.db.EventSink()
+		w.Watermark = publisher.Watermark
+	}
+	return w, nil
+}
+
+// load reads the library and the user's own rules.
+func (c RulesConfig) load() (*rule.Set, error) {
+	files, err := c.files()
+	if err != nil {
+		return nil, err
+	}
+	return rule.Load(files)
+}
+
+func (c RulesConfig) files() ([]rule.File, error) {
+	var files []rule.File
+	if c.Library {
+		files = rule.Library()
+	}
+	own, err := rule.ReadPaths(c.Dirs...)
+	if err != nil {
+		return nil, err
+	}
+	return append(files, own...), nil
+}
+
+// exists reports whether a path is there.
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
