@@ -51,9 +51,10 @@
 // the medians -3; ranges that forget in 10000 rows -3; one range for both sides
 // -2; a bound that follows a record by half only -2; a range for each hour of
 // the day below -3; a profile of weekends -1; the size of a record against
-// those before it -0.5; logarithms -1; the level's own range, noise level,
-// autoregressive residuals, run lengths, gaps between rows, a second range of
-// shorter memory: none more than 0.5 either way. Tail probabilities of
+// those before it -0.5; logarithms -1; learning the time of day from medians
+// -2. The level's own range, noise level, autoregressive residuals, run
+// lengths, gaps between rows, a second range of shorter memory, a peak for each
+// view, other norms and weights: none adds more than 0.5. Tail probabilities of
 // residuals in their own decayed history scored 43 where their ranges scored 59.
 //
 // What it does not see: a series that goes still at an ordinary level unless
