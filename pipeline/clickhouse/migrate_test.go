@@ -14,12 +14,12 @@ import (
 )
 
 func TestMigrateTwice(t *testing.T) {
-	db := open(t, Config{Database: "with `a strange\\name"})
+	db := open(t, Config{Database: fmt.Sprintf("a `strange\\name %d", databases.Add(1))})
 	plan, err := db.Plan(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "CREATE DATABASE IF NOT EXISTS `with \\`a strange\\\\name`"; plan[0] != want {
+	if want := "CREATE DATABASE IF NOT EXISTS `a \\`strange\\\\name "; !strings.HasPrefix(plan[0], want) {
 		t.Errorf("plan begins with %s, want %s", plan[0], want)
 	}
 	all, err := sql.Migrations()
