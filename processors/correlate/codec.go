@@ -140,3 +140,18 @@ func (d *decoder) episode() *alert.Episode {
 	}
 	return e
 }
+
+func appendTimes(b []byte, list []int64) []byte {
+	b = binary.AppendUvarint(b, uint64(len(list)))
+	for _, t := range list {
+		b = binary.AppendVarint(b, t)
+	}
+	return b
+}
+
+func (d *decoder) times() (list []int64) {
+	for range d.count() {
+		list = append(list, d.varint())
+	}
+	return list
+}

@@ -53,6 +53,7 @@ type Engine struct {
 	watermark int64   // Unix nanoseconds; minTime before there is one
 	timers    timers
 	stats     Stats
+	touches   uint64
 	call      call // of the key at hand; one, so that it needs no allocation a signal
 
 	tx transaction
@@ -75,6 +76,7 @@ type keyed struct {
 	key        string
 	judge      judge
 	prev, next *keyed // in the order of being touched
+	touched    uint64 // place in that order
 	slot       int64  // where the timers hold it; 0 for nowhere
 	tx         uint64 // transaction that touched it last
 	dead       bool   // not in the map any more
@@ -88,7 +90,7 @@ type judge interface {
 	expire(c *call)
 	// due returns when expire has something to do next, and whether there is anything left to keep. It depends on
 	// nothing but the state, or a restored engine would do things at other times.
-	due(r *rule.Rule) (due int64, keep bool)
+	due(c *call) (due int64, keep bool)
 	// encode appends the state; decode reads it into an empty one.
 	encode(b []byte) []byte
 	decode(d *decoder)
@@ -99,10 +101,12 @@ type call struct {
 	rule      *rule.Rule
 	key       string
 	watermark int64
-	stats     *Stats
-	scratch   []byte
-	out       alert.Output
-	growth    []*pipeline.Growth
+	// ahead is by how much the rule waits less for late events than the watermark does.
+	ahead   int64
+	stats   *Stats
+	scratch []byte
+	out     alert.Output
+	growth  []*pipeline.Growth
 }
 
 // origin is what is known of one input partition.
@@ -160,6 +164,8 @@ func newJudge(r *rule.Rule) judge {
 		return &sequence{}
 	case rule.Growth:
 		return &growth{}
+	case rule.Absence:
+		return &absence{}
 	}
 	panic("BUG: no judge for rules of kind " + string(r.Kind))
 }
@@ -214,12 +220,20 @@ func (e *Engine) Process(s *pipeline.Signal, out *pipeline.Output) {
 	e.judge(k, s, out)
 }
 
+// at makes the key the one at hand. The watermark is rounded down to what timers tell apart: what is over ends at the same
+// signal whether a timer or a signal of the key itself comes upon it.
+func (e *Engine) at(k *keyed) *call {
+	c := &e.call
+	c.rule, c.key, c.watermark, c.ahead = k.rule.rule, k.key, e.watermark-mod(e.watermark, fineSlot), 0
+	if l := c.rule.Lateness; l > 0 {
+		c.ahead = max(int64(e.cfg.Lateness-l), 0)
+	}
+	return c
+}
+
 // judge gives a key a signal, or none where its time has come, and files or forgets the key.
 func (e *Engine) judge(k *keyed, s *pipeline.Signal, out *pipeline.Output) {
-	c := &e.call
-	// The watermark is rounded down to what timers tell apart: what is over ends at the same signal whether a timer or a
-	// signal of the key itself comes upon it.
-	c.rule, c.key, c.watermark = k.rule.rule, k.key, e.watermark-mod(e.watermark, fineSlot)
+	c := e.at(k)
 	c.out.Now, c.out.Alerts, c.growth = out.Now, out.Alerts, out.Growth
 	if s != nil {
 		k.judge.observe(c, s)
@@ -227,7 +241,7 @@ func (e *Engine) judge(k *keyed, s *pipeline.Signal, out *pipeline.Output) {
 	k.judge.expire(c)
 	out.Alerts, out.Growth = c.out.Alerts, c.growth
 	c.out.Alerts, c.growth = nil, nil
-	due, keep := k.judge.due(c.rule)
+	due, keep := k.judge.due(c)
 	if !keep {
 		e.forget(k)
 		return
@@ -296,7 +310,7 @@ func (e *Engine) advance(out *pipeline.Output) {
 	}
 	e.watermark = w
 	for _, k := range e.timers.due(w) {
-		if due, _ := k.judge.due(k.rule.rule); due > w-mod(w, fineSlot) {
+		if due, _ := k.judge.due(e.at(k)); due > w-mod(w, fineSlot) {
 			e.timers.schedule(k, due, w) // a coarse slot came up early
 			continue
 		}
@@ -322,7 +336,7 @@ func (e *Engine) touch(r *ruleState, key string) *keyed {
 	}
 	e.touchKey(k)
 	k.unlink()
-	k.link(&r.touched)
+	e.link(k)
 	return k
 }
 
@@ -335,14 +349,14 @@ func (e *Engine) touchKey(k *keyed) {
 // schedule files a key whose state was decoded.
 func (e *Engine) schedule(k *keyed) {
 	k.slot = 0
-	due, _ := k.judge.due(k.rule.rule)
+	due, _ := k.judge.due(e.at(k))
 	e.timers.schedule(k, due, e.watermark)
 }
 
 func (e *Engine) insert(k *keyed) {
 	k.dead = false
 	k.rule.keys[k.key] = k
-	k.link(&k.rule.touched)
+	e.link(k)
 }
 
 func (e *Engine) forget(k *keyed) {
@@ -352,8 +366,15 @@ func (e *Engine) forget(k *keyed) {
 	delete(k.rule.keys, k.key)
 }
 
-// link puts the key before the sentinel: it was touched last.
-func (k *keyed) link(sentinel *keyed) {
+// link makes the key the one that was touched last.
+func (e *Engine) link(k *keyed) {
+	e.touches++
+	k.touched = e.touches
+	k.append(&k.rule.touched)
+}
+
+// append puts the key before the sentinel, at the end of the ring.
+func (k *keyed) append(sentinel *keyed) {
 	k.prev, k.next = sentinel.prev, sentinel
 	k.prev.next, sentinel.prev = k, k
 }

@@ -213,7 +213,7 @@ func (g *growth) expire(c *call) {
 	}
 }
 
-func (g *growth) due(*rule.Rule) (due int64, keep bool) {
+func (g *growth) due(*call) (due int64, keep bool) {
 	for _, one := range g.series {
 		due, keep = max(due, one.time+int64(forgetAfter)), true
 	}

@@ -2,6 +2,7 @@ package correlate
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -14,6 +15,9 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline"
 	"github.com/tocsin-project/tocsin/processors/rule"
 )
+
+// seeds is how many random streams are tried. The default is for every day; 10,000 take some minutes.
+var seeds = flag.Int("seeds", 120, "random streams to try")
 
 // The oracles below say what must fire by looking at all events at once, in the plainest way. The engine sees the same
 // events one by one, of several partitions, out of order within the lateness bound.
@@ -170,7 +174,7 @@ func sequenceOracle(events []pipeline.Event) []string {
 func TestEngineEqualsOracles(t *testing.T) {
 	set := load(t, thresholdRule, sequenceRule)
 	alerts, quiet := 0, 0
-	for seed := range uint64(400) {
+	for seed := range uint64(*seeds) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		events := stream(rng, 60, 4+12*rng.Float64(), "auth.failed", "auth.success")
 		more := stream(rng, 20, 30+60*rng.Float64(), "a", "a", "b", "c")
@@ -190,7 +194,96 @@ func TestEngineEqualsOracles(t *testing.T) {
 		quiet += 6 - len(want)
 	}
 	t.Logf("%d keys fired, %d stayed quiet", alerts, quiet)
-	if alerts < 200 || quiet < 200 {
+	if alerts < *seeds/2 || quiet < *seeds/2 {
+		t.Errorf("%d keys fired and %d did not: the streams prove too little", alerts, quiet)
+	}
+}
+
+const (
+	absenceRule = `
+id: A
+kind: absence
+key: ev.Actor
+trigger: {when: ev.Type == "deployed"}
+expect: {when: ev.Type == "approved"}
+within: 20s
+before: 2m
+`
+	heartbeatRule = `
+id: H
+kind: absence
+key: ev.Actor
+expect: {when: ev.Type == "heartbeat"}
+while: {when: ev.Type == "attack", count: 2, within: 1m}
+within: 30s
+lateness: 30s
+`
+)
+
+// absenceOracle looks for triggers that nothing answers, and for heartbeats that are the last for too long while there
+// were attacks.
+func absenceOracle(events []pipeline.Event, end time.Time) []string {
+	fired := map[string]bool{}
+	for _, trigger := range events {
+		answered, attacks := false, 0
+		for _, e := range events {
+			if e.Actor != trigger.Actor {
+				continue
+			}
+			switch d := e.Time.Sub(trigger.Time); e.Type {
+			case "approved":
+				answered = answered || trigger.Type == "deployed" && d >= -2*time.Minute && d <= 20*time.Second
+			case "heartbeat":
+				answered = answered || trigger.Type == "heartbeat" && d > 0 && d <= 30*time.Second
+			case "attack":
+				if d >= -time.Minute && d <= 30*time.Second {
+					attacks++
+				}
+			}
+		}
+		switch {
+		case answered:
+		case trigger.Type == "deployed" && trigger.Time.Add(50*time.Second).Before(end):
+			fired["A|"+trigger.Actor] = true
+		case trigger.Type == "heartbeat" && attacks >= 2 && trigger.Time.Add(60*time.Second).Before(end):
+			fired["H|"+trigger.Actor] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(fired))
+}
+
+func TestAbsenceEqualsOracle(t *testing.T) {
+	set := load(t, absenceRule, heartbeatRule)
+	alerts, quiet := 0, 0
+	for seed := range uint64(*seeds) {
+		rng := rand.New(rand.NewPCG(seed, 6))
+		events := stream(rng, 60, 1+7*rng.Float64(), "heartbeat", "heartbeat", "heartbeat", "approved", "approved", "deployed", "attack", "attack")
+		end := events[len(events)-1].Time.Add(3 * time.Hour)
+		want := absenceOracle(events, end)
+		for _, late := range []time.Duration{0, 29 * time.Second} {
+			in := shuffle(t, rng, set, events, 3, late)
+			for p := range int32(3) {
+				in = append(in, pipeline.Signal{Kind: pipeline.SignalWatermark, Origin: pipeline.TopicPartition{Topic: "in", Partition: p}, Time: end})
+			}
+			got, _, out := run(t, set, in)
+			if !slices.Equal(got, want) {
+				t.Fatalf("seed %d, late by %s: %v fired, want %v", seed, late, got, want)
+			}
+			open := map[string]bool{}
+			for _, a := range out.Alerts {
+				open[a.DedupKey] = a.Status != pipeline.StatusResolved
+			}
+			for key, isOpen := range open {
+				if isOpen && strings.HasPrefix(key, "A|") {
+					t.Fatalf("seed %d: %s was never resolved", seed, key)
+				}
+			}
+		}
+		alerts += len(want)
+		quiet += 6 - len(want)
+	}
+	t.Logf("%d keys fired, %d stayed quiet", alerts, quiet)
+	if alerts < *seeds/2 || quiet < *seeds/2 {
 		t.Errorf("%d keys fired and %d did not: the streams prove too little", alerts, quiet)
 	}
 }
@@ -251,7 +344,7 @@ evidence: {when: ev.Type == "auth.failed"}
 `
 
 func mixed(t testing.TB, rng *rand.Rand, set *rule.Set, n int) []pipeline.Signal {
-	events := stream(rng, n, 3, "auth.failed", "auth.success", "a", "b", "c", "db.size")
+	events := stream(rng, n, 3, "auth.failed", "auth.success", "a", "b", "c", "db.size", "heartbeat", "approved", "deployed", "attack")
 	size := 50e9
 	for i := range events {
 		events[i].Host = "db-1"
@@ -263,8 +356,8 @@ func mixed(t testing.TB, rng *rand.Rand, set *rule.Set, n int) []pipeline.Signal
 
 // A transaction that is rolled back leaves no trace, wherever it was cut.
 func TestRollbackLeavesNoTrace(t *testing.T) {
-	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m")
-	for seed := range uint64(60) {
+	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule)
+	for seed := range uint64(*seeds/5) {
 		rng := rand.New(rand.NewPCG(seed, 4))
 		in := mixed(t, rng, set, 300)
 		cfg := Config{Lateness: 30 * time.Second, MaxKeys: 2}
@@ -306,8 +399,8 @@ func TestRollbackLeavesNoTrace(t *testing.T) {
 
 // An engine restored from the changelog goes on as the one that wrote it; seeing signals again changes nothing.
 func TestRestoreFromChangelog(t *testing.T) {
-	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m")
-	for seed := range uint64(40) {
+	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule)
+	for seed := range uint64(*seeds/6) {
 		rng := rand.New(rand.NewPCG(seed, 5))
 		in := mixed(t, rng, set, 300)
 		cfg := Config{Lateness: 30 * time.Second}

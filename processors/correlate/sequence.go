@@ -187,7 +187,8 @@ func (h *hit) ends(within int64) int64 {
 	return h.time + 1
 }
 
-func (q *sequence) due(r *rule.Rule) (due int64, keep bool) {
+func (q *sequence) due(c *call) (due int64, keep bool) {
+	r := c.rule
 	e := q.episode
 	if e != nil && e.Open {
 		return e.Held + int64(r.Dedup), true

@@ -350,7 +350,8 @@ func (w *window) expire(c *call) {
 	}
 }
 
-func (w *window) due(r *rule.Rule) (due int64, keep bool) {
+func (w *window) due(c *call) (due int64, keep bool) {
+	r := c.rule
 	e := w.episode
 	if e != nil && e.Open {
 		return e.Held + int64(r.Window), true

@@ -1,5 +1,11 @@
 package correlate
 
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
 // transaction is what it takes to undo everything since the last Commit: the encoded state of each key as it was when it
 // was touched first, in one arena, and copies of what is small.
 type transaction struct {
@@ -9,11 +15,13 @@ type transaction struct {
 	origins   []undoOrigin
 	stats     Stats
 	watermark int64
+	touches   uint64
 }
 
 type undoKey struct {
 	key      *keyed
-	from, to int  // of the arena
+	from, to int // of the arena
+	touched  uint64
 	existed  bool // before the transaction
 }
 
@@ -27,7 +35,7 @@ func (t *transaction) begin(e *Engine) {
 	t.number++
 	clear(t.keys)
 	t.keys, t.arena, t.origins = t.keys[:0], t.arena[:0], t.origins[:0]
-	t.stats, t.watermark = e.stats, e.watermark
+	t.stats, t.watermark, t.touches = e.stats, e.watermark, e.touches
 }
 
 func (t *transaction) newKey(k *keyed) {
@@ -39,7 +47,7 @@ func (t *transaction) touchKey(k *keyed) {
 	k.tx = t.number
 	from := len(t.arena)
 	t.arena = k.judge.encode(t.arena)
-	t.keys = append(t.keys, undoKey{k, from, len(t.arena), true})
+	t.keys = append(t.keys, undoKey{k, from, len(t.arena), k.touched, true})
 }
 
 func (t *transaction) newOrigin(o *origin) {
@@ -60,6 +68,7 @@ func (e *Engine) Commit() { e.tx.begin(e) }
 // Rollback makes the state what it was at the last Commit.
 func (e *Engine) Rollback() {
 	t := &e.tx
+	disordered := map[*ruleState]bool{}
 	for i := len(t.keys) - 1; i >= 0; i-- {
 		u := t.keys[i]
 		k := u.key
@@ -76,12 +85,16 @@ func (e *Engine) Rollback() {
 			panic("BUG: a state cannot be decoded from its own encoding")
 		}
 		if k.dead {
-			// It goes back to the front: it was the oldest when it was evicted.
 			k.dead = false
 			k.rule.keys[k.key] = k
-			k.link(k.rule.touched.next)
+			k.append(&k.rule.touched)
 		}
+		k.touched = u.touched
+		disordered[k.rule] = true
 		defer e.schedule(k) // once the watermark is back as well
+	}
+	for r := range disordered {
+		r.reorder()
 	}
 	for i := len(t.origins) - 1; i >= 0; i-- {
 		u := t.origins[i]
@@ -93,6 +106,15 @@ func (e *Engine) Rollback() {
 		*u.origin = u.before
 	}
 	e.last, e.slowest = nil, nil
-	e.stats, e.watermark = t.stats, t.watermark
+	e.stats, e.watermark, e.touches = t.stats, t.watermark, t.touches
 	t.begin(e)
+}
+
+// reorder puts the keys back into the order in which they were touched.
+func (r *ruleState) reorder() {
+	keys := slices.SortedFunc(maps.Values(r.keys), func(a, b *keyed) int { return cmp.Compare(a.touched, b.touched) })
+	r.touched.prev, r.touched.next = &r.touched, &r.touched
+	for _, k := range keys {
+		k.append(&r.touched)
+	}
 }

@@ -127,6 +127,14 @@ func (r *reader) read(root ast.Node) {
 		known["sample"] = func(n ast.Node) { r.sample(n) }
 		known["evidence"] = func(n ast.Node) { r.step(n, Step{ID: "evidence", Role: RoleEvidence}) }
 		required = append(required, "sample", "evidence")
+	case Absence:
+		known["trigger"] = func(n ast.Node) { r.step(n, Step{ID: "trigger"}) }
+		known["expect"] = func(n ast.Node) { r.step(n, Step{ID: "expect", Role: RoleExpect}) }
+		known["while"] = func(n ast.Node) { r.step(n, Step{ID: "while", Role: RoleWhile}) }
+		known["within"] = func(n ast.Node) { rule.Window = r.duration(n, "within", minWindow, maxWindow) }
+		known["before"] = func(n ast.Node) { rule.Before = r.duration(n, "before", minWindow, maxWithin) }
+		known["lateness"] = func(n ast.Node) { rule.Lateness = r.duration(n, "lateness", minWindow, time.Hour) }
+		required = append(required, "expect", "within")
 	}
 	if kind == "" {
 		return // without a kind nothing else can be judged
@@ -323,19 +331,27 @@ func (r *reader) step(n ast.Node, s Step) {
 		"when": func(n ast.Node) { s.when = r.condition(n, "when") },
 		"key":  func(n ast.Node) { s.key = r.keyOf(n) },
 	}
+	if s.Role == RoleWhile {
+		known["count"] = func(n ast.Node) { s.Count = r.int(n, "count", 1, maxStepCount) }
+		known["within"] = func(n ast.Node) { s.Within = r.duration(n, "within", minWindow, maxWindow) }
+	}
 	if s.Role == RoleEvidence {
 		s.Count = defaultEvidence
 		known["count"] = func(n ast.Node) { s.Count = r.int(n, "count", 1, maxStepCount) }
 	}
-	if s.Role == RoleMatch {
+	if s.Role == RoleMatch && s.ID == "" {
 		known["id"] = func(n ast.Node) { s.ID = r.name(n, "id") }
 		known["count"] = func(n ast.Node) { s.Count = r.int(n, "count", 1, maxStepCount) }
 		known["within"] = func(n ast.Node) { s.Within = r.duration(n, "within", minWindow, maxWithin) }
 	}
+	named := s.ID != ""
 	seen := r.mapping(n, "a step", known)
 	r.need(n, seen, "the step", "when")
-	if s.Role == RoleMatch {
+	if !named {
 		r.need(n, seen, "the step", "id")
+	}
+	if s.Role == RoleWhile {
+		r.need(n, seen, "while", "within")
 	}
 	r.add(s)
 }
@@ -474,7 +490,7 @@ func (r *reader) finish() {
 	if rule.Kind == Growth && len(rule.Steps) == 2 && rule.Steps[0].Role == RoleSample {
 		slices.Reverse(rule.Steps) // where both have a field, the alert speaks of the sample's: that of the last step
 	}
-	if rule.Kind == Sequence || rule.Kind == Growth {
+	if rule.Kind != Match && rule.Kind != Threshold {
 		for _, s := range rule.Steps[:rule.LastStep()+1] {
 			steps = append(steps, s.ID)
 		}

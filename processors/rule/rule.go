@@ -15,10 +15,11 @@ const (
 	Threshold Kind = "threshold" // a condition over aggregates of a sliding window
 	Sequence  Kind = "sequence"  // steps in the order of event time
 	Growth    Kind = "growth"    // a size that grows exponentially while it is under attack
+	Absence   Kind = "absence"   // what should have come did not
 )
 
 // Kinds lists all kinds.
-var Kinds = []Kind{Match, Threshold, Sequence, Growth}
+var Kinds = []Kind{Match, Threshold, Sequence, Growth, Absence}
 
 // Rule is what one rule file says. It is read-only once loaded, and shared by all workers.
 type Rule struct {
@@ -40,8 +41,11 @@ type Rule struct {
 
 	Subscriptions []Subscription
 	Steps         []Step
-	// Window is the length of a threshold's sliding window.
-	Window time.Duration
+	// Window is the length of a threshold's sliding window; of an absence, how long after its trigger what is expected may
+	// come. Before is how long before the trigger it may have come.
+	Window, Before time.Duration
+	// Lateness, where it is not 0, is how long an absence waits for late events, in place of the engine's bound.
+	Lateness time.Duration
 	// Dedup is the time in which a further firing of the same key belongs to the same alert.
 	Dedup      time.Duration
 	Aggregates []Aggregate
@@ -84,6 +88,8 @@ const (
 	RoleMatch    Role = iota // counts towards firing
 	RoleSample               // a value of a growing series
 	RoleEvidence             // evidence of an attack
+	RoleExpect               // what an absence is about
+	RoleWhile                // what must be going on for an absence to matter
 	RoleUntil                // forgets what led towards firing
 	RoleResolve              // forgets as well, and ends what the key fired
 )
