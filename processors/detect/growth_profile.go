@@ -61,6 +61,7 @@ type ratioState struct {
 const (
 	ratioMemory  = 300 // ticks
 	ratioKnown   = 12  // ticks before the ratio is believed
+	ratioOutsize = 100 // times the mean tick
 	ratioFewRows = 10  // rows (and commits) in the sums below which the ratio would be noise
 )
 
@@ -69,6 +70,12 @@ const (
 func (r *ratioState) learn(num, den, keep, few float64) {
 	if !(num >= 0 && den >= 0) {
 		return
+	}
+	// An outsized tick counts as one of ratioOutsize times the mean, or it would rule the sums for days.
+	if r.N >= ratioKnown {
+		most := ratioOutsize * (1 - keep)
+		part := math.Min(1, math.Min(most*math.Max(r.Num, 1)/math.Max(num, 1e-9), most*math.Max(r.Den, 1)/math.Max(den, 1e-9)))
+		num, den = num*part, den*part
 	}
 	r.Num, r.Den = r.Num*keep+num, r.Den*keep+den
 	if r.Den < few || r.Num < few || r.Den == 0 || r.Num == 0 {
