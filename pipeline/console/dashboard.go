@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -87,21 +88,17 @@ func loadDashboards(files fs.FS, root string) (map[string]*dashboard, error) {
 	return boards, nil
 }
 
-// sorted returns the dashboards by title, everybody's first.
+// sorted returns the dashboards by title, the front page first.
 func sorted(boards map[string]*dashboard) []*dashboard {
-	return slices.SortedFunc(maps.Values(boards), func(a, b *dashboard) int {
-		if shared := isShared(b) - isShared(a); shared != 0 {
-			return shared
+	home := func(d *dashboard) int {
+		if slices.Contains(d.Tags, "home") {
+			return 0
 		}
-		return strings.Compare(a.Title, b.Title)
-	})
-}
-
-func isShared(d *dashboard) int {
-	if d.folder == "devsecops" {
 		return 1
 	}
-	return 0
+	return slices.SortedFunc(maps.Values(boards), func(a, b *dashboard) int {
+		return cmp.Or(home(a)-home(b), strings.Compare(a.Title, b.Title))
+	})
 }
 
 // target returns the query of a panel, by the panel's id and the query's letter.

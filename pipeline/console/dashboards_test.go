@@ -17,6 +17,10 @@ func TestDashboardsOnAnEmptyWarehouse(t *testing.T) {
 func TestDashboardsOnASeededWarehouse(t *testing.T) {
 	db, now := migrated(t), time.Now()
 	seed(t, db, now)
+	var event string
+	if err := db.QueryRow(t.Context(), "SELECT toString(any(event_id)) FROM events WHERE notEmpty(attributes)").Scan(&event); err != nil {
+		t.Fatal(err)
+	}
 	consoletest.Dashboards(t, serve(t, Config{DB: db}),
-		consoletest.Range{From: now.Add(-time.Hour), To: now, Vars: map[string]string{"id": "203.0.113.7"}}, true)
+		consoletest.Range{From: now.Add(-time.Hour), To: now, Vars: map[string]string{"id": "203.0.113.7", "event": event}}, true)
 }

@@ -87,7 +87,7 @@ func (s *seeder) noise() {
 		"metric_name", "if(number % 3 = 1, 'score', '')", "metric_value", "if(number % 3 = 1, 60 + number / 10, 0)", "rule_id", "if(number % 3 = 1, concat('5.', toString(number % 9)), '')", "host", pick("number", "ci-1", "ci-2", "ci-3"))
 	add(60, "phase", "'release'", "team", "'dev'", "source", "'harbor'", "event_type", pick("number", "artifact.published", "artifact.signed", "artifact.downloaded"), "severity_id", "1", "outcome", "'success'",
 		"artifact", "'pay-api'", "artifact_digest", digest, "actor", "'ci-bot'", "src_ip", "toIPv6(concat('::ffff:10.0.0.', toString(number % 20)))", "dst_domain", "'registry.example'", "bytes", "20000000 + number * 1000", "net_scope", "'private'")
-	add(60, "phase", "'deployment'", "team", "'ops'", "source", "'argocd'", "event_type", pick("number", "service.deployed", "service.upgraded", "environment.modified"), "severity_id", "1", "outcome", "if(number % 17 = 5, 'failure', 'success')",
+	add(12, "phase", "'deployment'", "team", "'ops'", "source", "'argocd'", "event_type", pick("number", "service.deployed", "service.upgraded", "environment.modified"), "severity_id", "1", "outcome", "if(number % 17 = 5, 'failure', 'success')",
 		"service", pick("intDiv(number, 3)", "pay-api", "web"), "artifact_digest", digest, "commit_sha", "lower(hex(SHA1(toString(number % 40))))", "actor", "'argo'")
 	add(3000, "phase", "'operation'", "team", "'ops'", "source", pick("number", "nginx", "suricata", "sshd"), "event_type", pick("number", "http.request", "net.flow", "auth.success"), "severity_id", "1", "outcome", "if(number % 97 = 0, 'failure', 'success')",
 		"host", pick("number", "web-1", "web-2"), "src_ip", "toIPv6(concat('::ffff:192.0.2.', toString(number % 200)))", "dst_ip", "toIPv6('::ffff:10.0.1.5')", "bytes", "500 + cityHash64(number) % 40000",
@@ -108,6 +108,7 @@ func (s *seeder) life() {
 	s.rows(4, "10 + number * 12", "phase", "'writing'", "team", "'dev'", "source", "'github'", "event_type", "'change.merged'", "severity_id", "1", "outcome", "'success'", "actor", "'bob'", "repo", pay,
 		"commit_sha", "lower(hex(SHA1(toString(number % 40))))", "project", "'payments'", "title", "'merged'")
 	s.rows(8, "30 + number", "phase", "'testing'", "team", "'dev'", "source", "'github'", "event_type", "if(number < 5, 'ticket.created', 'ticket.closed')", "severity_id", "1", "project", "'payments'", "title", "'an issue'", "repo", pay)
+	at("31", "phase", "'testing'", "team", "'dev'", "source", "'playwright'", "event_type", "'testoutput.published'", "severity_id", "1", "run_id", "'jenkins/pay/812'", "title", "'report of the payment form'", "attributes", "map('url', 'https://ci.example/812/report')")
 	at("36", "phase", "'packaging'", "team", "'dev'", "source", "'bundler-audit'", "event_type", "'vulnerability.found'", "severity_id", "4", "outcome", "'failure'", "purl", "'pkg:gem/rack@2.2.3'", "vuln_ids", "['CVE-2026-1234']", "artifact", "'pay-api'", "artifact_digest", "'sha256:bad'", "title", "'rack 2.2.3 can be made to hang'", "finding_key", "77")
 	at("36.5", "phase", "'packaging'", "team", "'sec'", "source", "'dependency-track'", "event_type", "'finding.blocked'", "severity_id", "4", "disposition_id", "2", "purl", "'pkg:gem/rack@2.2.3'", "finding_key", "77", "title", "'rack 2.2.3 is blocked'")
 	at("39", "phase", "'release'", "team", "'dev'", "source", "'syft'", "event_type", "'component.added'", "severity_id", "1", "purl", "'pkg:gem/rack@2.2.3'", "artifact", "'pay-api'", "artifact_digest", "'sha256:bad'")
@@ -146,6 +147,7 @@ func (s *seeder) growth() {
 
 // alerts are what the rules said.
 func (s *seeder) alerts() {
+	var versions []string
 	for i, a := range []struct {
 		minute                    float64
 		team, class, rule, status string
@@ -153,12 +155,12 @@ func (s *seeder) alerts() {
 		title, summary, entities  string
 		metrics                   string
 	}{
-		{33, "sec", "normal", "R20", "firing", 4, "AWS key in the history of pay", "gitleaks found an AWS key that alice pushed past git-secrets; it is not revoked", "map('repo', 'git.example/acme/pay', 'user', 'alice')", "map()"},
-		{33, "dev", "normal", "R20", "firing", 4, "AWS key in the history of pay", "gitleaks found an AWS key that alice pushed past git-secrets; it is not revoked", "map('repo', 'git.example/acme/pay', 'user', 'alice')", "map()"},
-		{36, "dev", "sec_requested", "C22", "firing", 3, "security routine missing in run 812", "sec-authz was asked for and did not run", "map('pipeline', 'pay', 'run', 'jenkins/pay/812')", "map()"},
+		{33, "sec", "normal", "R20", "firing", 4, "AWS key in the history of pay", "gitleaks found an AWS key that alice pushed past git-secrets; it is not revoked", "map('repo', 'git.example/acme/pay', 'user', 'alice')", "CAST(map(), 'Map(String, Float64)')"},
+		{33, "dev", "normal", "R20", "firing", 4, "AWS key in the history of pay", "gitleaks found an AWS key that alice pushed past git-secrets; it is not revoked", "map('repo', 'git.example/acme/pay', 'user', 'alice')", "CAST(map(), 'Map(String, Float64)')"},
+		{36, "dev", "sec_requested", "C22", "firing", 3, "security routine missing in run 812", "sec-authz was asked for and did not run", "map('pipeline', 'pay', 'run', 'jenkins/pay/812')", "CAST(map(), 'Map(String, Float64)')"},
 		{37, "sec", "normal", "C06", "acked", 5, "runner ci-2 sends 3 MiB to collector.bad.example", "first time that this domain was seen, during run 813", "map('host', 'ci-2', 'domain', 'collector.bad.example')", "map('bytes', 3145728)"},
-		{40, "sec", "normal", "C05", "firing", 5, "pay-api 1.8.0 went to production without approval", "the commit of the deployed image was rejected in !43", "map('service', 'pay-api', 'artifact', 'sha256:bad', 'user', 'mallory')", "map()"},
-		{40, "ops", "normal", "C05", "firing", 3, "pay-api 1.8.0 went to production without approval", "the commit of the deployed image was rejected in !43", "map('service', 'pay-api', 'artifact', 'sha256:bad', 'user', 'mallory')", "map()"},
+		{40, "sec", "normal", "C05", "firing", 5, "pay-api 1.8.0 went to production without approval", "the commit of the deployed image was rejected in !43", "map('service', 'pay-api', 'artifact', 'sha256:bad', 'user', 'mallory')", "CAST(map(), 'Map(String, Float64)')"},
+		{40, "ops", "normal", "C05", "firing", 3, "pay-api 1.8.0 went to production without approval", "the commit of the deployed image was rejected in !43", "map('service', 'pay-api', 'artifact', 'sha256:bad', 'user', 'mallory')", "CAST(map(), 'Map(String, Float64)')"},
 		{43, "ops", "normal", "C11", "firing", 3, "login flood on db-1", "1 240 failed logins in 13 min from 162 addresses", "map('host', 'db-1', 'ip', '203.0.113.7')", "map('attack_events', 1240)"},
 		{48, "sec", "normal", "C02", "updated", 5, "pay.audit_log grows exponentially under attack", "increments double every 1.4 min, 1 240 attack events, disk full in minutes", "map('database', 'db-1/pay/public.audit_log', 'host', 'db-1', 'ip', '203.0.113.7')", "map('doubling_min', 1.4, 'minutes_to_full', 5.5, 'attack_events', 1240, 'rate_per_min', 0.495, 'size', 5.1e10)"},
 		{48, "ops", "normal", "C02", "updated", 5, "pay.audit_log grows exponentially under attack", "increments double every 1.4 min, 1 240 attack events, disk full in minutes", "map('database', 'db-1/pay/public.audit_log', 'host', 'db-1', 'ip', '203.0.113.7')", "map('doubling_min', 1.4, 'minutes_to_full', 5.5, 'attack_events', 1240, 'rate_per_min', 0.495, 'size', 5.1e10)"},
@@ -166,15 +168,16 @@ func (s *seeder) alerts() {
 		{44, "ops", "normal", "R50", "suppressed", 3, "5xx on web-2", "40 % of the answers are errors", "map('host', 'web-2')", "map('ratio', 0.4)"},
 	} {
 		for version, status := range []string{"firing", a.status} {
-			s.exec(fmt.Sprintf(`INSERT INTO alerts (alert_id, version, ts, first_event_time, last_event_time, status, team, alert_class, visibility, rule_id, rule_version, severity_id, confidence, phases,
-					title, summary, dedup_key, project, environment, entities, metrics, event_ids, event_count, attack_ids, campaign_id, suppressed_by, detect_latency_ms, runbook, dashboard, query)
-				SELECT '00000000-0000-5000-8000-%012d', %d, %s, %s, %s, '%s', '%s', '%s', 'team', '%s', 1, %d, 90, [7], '%s', '%s', '%s|payments|%d', 'payments', 'production', %s, %s,
+			versions = append(versions, fmt.Sprintf(`SELECT toUUID('00000000-0000-5000-8000-%012d'), %d, %s, %s, %s, '%s', '%s', '%s', 'team', '%s', 1, %d, 90, [7], '%s', '%s', '%s|payments|%d', 'payments', 'production', %s, %s,
 					(SELECT groupArray(20)(event_id) FROM events WHERE severity_id >= 4), 12, %s, '%s', '%s', %d, 'docs/runbooks/%s.md', '/d/tocsin-alerts?var-rule=%s', 'SELECT * FROM tocsin.events WHERE severity_id >= 4'`,
 				i+1, version+1, s.at(fmt.Sprint(a.minute+float64(version))), s.at(fmt.Sprint(a.minute-1)), s.at(fmt.Sprint(a.minute+float64(version))), status, a.team, a.class, a.rule, a.severity, a.title, a.summary, a.rule, i, a.entities, a.metrics,
 				map[bool]string{true: "['T1110', 'T1499']", false: "[]"}[a.rule == "C02" || a.rule == "C11"], map[bool]string{true: "camp-2026-11-23"}[a.rule == "C11"],
 				map[bool]string{true: "chaos:exp-12"}[status == "suppressed"], 300+40*i, a.rule, a.rule))
 		}
 	}
+	s.exec(`INSERT INTO alerts (alert_id, version, ts, first_event_time, last_event_time, status, team, alert_class, visibility, rule_id, rule_version, severity_id, confidence, phases,
+		title, summary, dedup_key, project, environment, entities, metrics, event_ids, event_count, attack_ids, campaign_id, suppressed_by, detect_latency_ms, runbook, dashboard, query)
+		` + strings.Join(versions, " UNION ALL "))
 }
 
 // rest is what the pipeline says of itself.

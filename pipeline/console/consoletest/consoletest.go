@@ -11,6 +11,9 @@ import (
 	"time"
 )
 
+// slow is what no panel may take.
+const slow = 2 * time.Second
+
 // Range is what the dashboards are asked for.
 type Range struct {
 	From, To time.Time
@@ -35,6 +38,7 @@ type Board struct {
 			Name       string
 			Type       string
 			IncludeAll bool
+			Multi      bool
 			Options    []struct{ Value string }
 		}
 	}
@@ -59,9 +63,9 @@ func Boards(t testing.TB, base string) (boards []Board) {
 	return boards
 }
 
-// Dashboards runs every statement of every dashboard: panels, values of variables, annotations; first with the variables
-// as a reader finds them, then with each of them chosen. None may fail or take two seconds. If full is set, no panel may
-// come out empty.
+// Dashboards runs every statement of every dashboard: panels, values of variables, annotations. None may fail or take two
+// seconds. If full is set, no panel may come out empty, and all is asked once more with some values chosen of each
+// variable.
 func Dashboards(t *testing.T, base string, r Range, full bool) {
 	for _, b := range Boards(t, base) {
 		t.Run(b.UID, func(t *testing.T) {
@@ -89,13 +93,17 @@ func Dashboards(t *testing.T, base string, r Range, full bool) {
 				if !v.IncludeAll { // as the page does: the first there is
 					vars.Set("var-"+v.Name, append(values, "")[0])
 				}
-				if len(values) > 2 {
-					values = values[:2]
+				if v.Multi {
+					values = values[:min(2, len(values))]
+				} else {
+					values = values[:min(1, len(values))]
 				}
 				chosen["var-"+v.Name] = values
 			}
 			b.run(t, base, vars, full)
-			b.run(t, base, join2(vars, chosen), false)
+			if full {
+				b.run(t, base, join2(vars, chosen), false)
+			}
 			if len(b.Annotations.List) > 0 {
 				var ignored []any
 				ask(t, base+"/api/annotations?"+vars.Encode(), &ignored)
@@ -107,10 +115,17 @@ func Dashboards(t *testing.T, base string, r Range, full bool) {
 func (b Board) run(t *testing.T, base string, vars url.Values, full bool) {
 	for _, p := range b.Panels {
 		for _, target := range p.Targets {
-			start := time.Now()
-			res := query(t, base+"/api/query?"+join(vars, url.Values{"panel": {strconv.Itoa(p.ID)}, "ref": {target.RefID}}))
-			if took := time.Since(start); took > 2*time.Second {
-				t.Errorf("%s, panel %d (%s): %v, want 2s at most", b.UID, p.ID, p.Title, took)
+			var res result
+			var took time.Duration
+			for range 3 { // one that is slow once had a busy machine
+				start := time.Now()
+				res = query(t, base+"/api/query?"+join(vars, url.Values{"panel": {strconv.Itoa(p.ID)}, "ref": {target.RefID}}))
+				if took = time.Since(start); took <= slow {
+					break
+				}
+			}
+			if took > slow {
+				t.Errorf("%s, panel %d (%s): %v, want %v at most", b.UID, p.ID, p.Title, took, slow)
 			}
 			if full && len(res.Rows) == 0 {
 				t.Errorf("%s, panel %d (%s) shows nothing", b.UID, p.ID, p.Title)

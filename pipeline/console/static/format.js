@@ -90,16 +90,16 @@ export function threshold(thresholds, value) {
 const WORDS = { yellow: 'elevated', orange: 'warning', red: 'critical', 'dark-red': 'critical' };
 
 // PALETTE is the order of colours of series that have none of their own.
-export const PALETTE = ['blue', 'teal', 'violet', 'amber', 'pink', 'green', 'orange', 'gray'];
+export const PALETTE = ['blue', 'teal', 'amber', 'violet', 'pink', 'green', 'orange', 'gray'];
 
 // cssColor is the theme's colour of that name. Colours are names in the files, never numbers.
 export function cssColor(name) {
   return `var(--${CSS.escape(name ?? 'text')}, var(--text))`;
 }
 
-// paint resolves a colour name for a canvas, which knows no CSS variables.
-export function paint(name, alpha = 1) {
-  probe.style.color = `color-mix(in srgb, ${cssColor(name)} ${alpha * 100}%, transparent)`;
+// paint resolves a colour name for a canvas, which knows no CSS variables: a share of it, over another or over nothing.
+export function paint(name, share = 1, over) {
+  probe.style.color = `color-mix(in srgb, ${cssColor(name)} ${share * 100}%, ${over ? cssColor(over) : 'transparent'})`;
   document.body.append(probe);
   const { color } = getComputedStyle(probe);
   probe.remove();

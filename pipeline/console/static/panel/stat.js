@@ -42,7 +42,7 @@ function draw1(tile, facts, view) {
   const worst = severity && severity.value > 1 ? display(severity.field.config, severity.value) : null;
   const content = [
     h('span.tile-name', {}, tile.name),
-    h('span.tile-value', { style: shown.color ? { color: cssColor(shown.color) } : {} }, shown.text,
+    h('span.tile-value', { class: shown.text.length > 13 ? 'long' : null, style: shown.color ? { color: cssColor(shown.color) } : {} }, shown.text,
       shown.word && h('small', {}, ` ${shown.word}`)),
     facts && h('span.tile-facts', {},
       worst && h('span.badge', { style: { '--badge': cssColor(worst.color) } }, worst.text),
@@ -50,7 +50,8 @@ function draw1(tile, facts, view) {
         .map((f) => h('span', {}, `${format(f.value, f.field.config.unit)} ${f.field.label}`))),
     tile.spark && sparkline(tile.spark),
   ];
-  const attributes = { class: 'tile', style: worst || shown.color ? { '--edge': cssColor(worst?.color ?? shown.color) } : {} };
+  const edge = worst?.color ?? (shown.color === 'text' ? null : shown.color);
+  const attributes = { class: 'tile', style: edge ? { '--edge': cssColor(edge) } : {} };
   const linked = anchor(tile.config.links, { view, value: tile.name, series: tile.name, row: tile.row }, content, attributes);
   return linked === content ? h('div', attributes, content) : linked;
 }

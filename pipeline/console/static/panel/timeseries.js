@@ -65,18 +65,18 @@ function build(root, state, kept) {
       y: { distr: log ? 3 : 1, range: (_, min, max) => bounds(min, max, visible, log, panel.fieldConfig?.defaults) },
       right: { range: (_, min, max) => [0, (max || 1) * 1.1] },
     },
-    series: [{}, ...visible.map((line, i) => lineStyle(line, state, visible.length - i))],
+    series: [{}, ...visible.map((line) => lineStyle(line, state))],
     axes: [
-      axis({ size: 28, space: 70 }),
-      axis({ size: axisSize, values: (_, ticks) => ticks.map((v) => label(v, lines, false)) }),
-      ...(right ? [axis({ scale: 'right', side: 1, grid: { show: false }, size: axisSize, values: (_, ticks) => ticks.map((v) => label(v, lines, true)) })] : []),
+      axis({ size: 26, space: 64, values: timeLabels }),
+      axis({ size: axisSize, incrs: increments(lines, false), values: (_, ticks) => ticks.map((v) => label(v, lines, false)) }),
+      ...(right ? [axis({ scale: 'right', side: 1, incrs: increments(lines, true), grid: { show: false }, size: axisSize, values: (_, ticks) => ticks.map((v) => label(v, lines, true)) })] : []),
     ],
     hooks: {
       setSelect: [(u) => {
         if (u.select.width < 6) return;
         state.zoom({ from: u.posToVal(u.select.left, 'x'), to: u.posToVal(u.select.left + u.select.width, 'x') });
       }],
-      setCursor: [(u) => showTip(u, tip, visible, data.times)],
+      setCursor: [(u) => showTip(u, tip, visible, data.times, state.annotations)],
       draw: [(u) => { drawThresholds(u, panel, visible); drawAnnotations(u, state.annotations); drawNow(u, view, lastTime); }],
     },
   };
@@ -100,8 +100,31 @@ function axisSize(u, values) {
   return Math.max(34, longest * 6.4 + 12);
 }
 
+// ofAxis is a line that the axis belongs to.
+const ofAxis = (lines, right) => lines.find((l) => (l.config.custom?.axisPlacement === 'right') === right) ?? lines[0];
+
+const POWERS_OF_TWO = Array.from({ length: 60 }, (_, i) => 2 ** i);
+
+// increments are the steps that an axis may have: of bytes the round ones are powers of two.
+function increments(lines, right) {
+  return /^(bytes|binBps)$/.test(ofAxis(lines, right)?.config.unit) ? POWERS_OF_TWO : undefined;
+}
+
+const DAY = 864e5;
+const pad = (n) => String(n).padStart(2, '0');
+
+// timeLabels writes ticks by their distance: seconds only where they differ, the day where it begins.
+function timeLabels(_, ticks, __, ___, increment) {
+  return ticks.map((tick) => {
+    const d = new Date(tick);
+    const midnight = !d.getHours() && !d.getMinutes() && !d.getSeconds();
+    if (increment >= DAY || midnight) return `${d.getDate()} ${d.toLocaleString('en', { month: 'short' })}`;
+    return `${pad(d.getHours())}:${pad(d.getMinutes())}${increment < 6e4 ? `:${pad(d.getSeconds())}` : ''}`;
+  });
+}
+
 function label(value, lines, right) {
-  const line = lines.find((l) => (l.config.custom?.axisPlacement === 'right') === right) ?? lines[0];
+  const line = ofAxis(lines, right);
   return line ? format(value, line.config.unit, line.config.decimals) : String(value);
 }
 
@@ -121,7 +144,8 @@ function lineStyle(line, state) {
   return {
     label: line.name, scale: custom.axisPlacement === 'right' ? 'right' : 'y',
     stroke: paint(line.color), width: bars ? 0 : (custom.lineWidth ?? 1.5),
-    fill: fill || bars ? paint(line.color, bars ? 0.85 : state.stacked ? Math.max(0.7, fill) : fill) : null,
+    // What is stacked covers what lies below it: opaque, or the colours would mix.
+    fill: state.stacked || bars ? paint(line.color, 0.75, 'panel') : fill ? paint(line.color, fill) : null,
     dash: custom.lineStyle?.fill === 'dash' ? custom.lineStyle.dash ?? [6, 5] : undefined,
     spanGaps: custom.spanNulls !== false, points: { show: false },
     paths: bars ? uPlot.paths.bars({ size: [0.8, 40], gap: 1 }) : custom.lineInterpolation === 'stepAfter' ? uPlot.paths.stepped({ align: 1 }) : undefined,
@@ -157,7 +181,7 @@ function describe(panel, lines) {
   return `${panel.title}: ${parts.join(', ') || 'no data'}. The panel's menu shows the figures as a table.`;
 }
 
-function showTip(u, tip, lines, times) {
+function showTip(u, tip, lines, times, annotations) {
   const { idx, left, top } = u.cursor;
   const own = u.over.matches(':hover');
   if (idx === null || idx === undefined || left < 0 || !own) {
@@ -166,7 +190,8 @@ function showTip(u, tip, lines, times) {
   }
   const rows = lines.map((line) => ({ line, value: line.values[idx] })).filter((r) => r.value !== null && r.value !== undefined)
     .sort((a, b) => b.value - a.value).slice(0, 12);
-  tip.replaceChildren(h('b', {}, stamp(times[idx])), h('table', {}, rows.map(({ line, value }) => h('tr', {},
+  const near = (annotations ?? []).filter((a) => Math.abs(u.valToPos(a.time, 'x') - left) < 7 || a.time < u.posToVal(left, 'x') && u.posToVal(left, 'x') < a.end);
+  tip.replaceChildren(h('b', {}, stamp(times[idx])), ...near.slice(0, 4).map((a) => h('p', { style: { color: cssColor(a.color) } }, a.text)), h('table', {}, rows.map(({ line, value }) => h('tr', {},
     h('td', {}, h('i.swatch', { style: { background: cssColor(line.color) } }), line.name),
     h('td.number', {}, format(value, line.config.unit, line.config.decimals))))));
   tip.hidden = !rows.length;
