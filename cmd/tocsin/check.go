@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
 	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
 )
@@ -82,6 +81,3 @@ func newMigrate() *cobra.Command {
 	)
 	return cmd
 }
-
-// quiet is the logger of commands that talk to people.
-func quiet() *zap.Logger { return zap.NewNop() }

@@ -19,10 +19,7 @@ import (
 )
 
 func newDemo() *cobra.Command {
-	var speed float64
-	var keep bool
-	var rate int
-	var dir string
+	d := demoRun{rules: DefaultConfig().Rules}
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Play the storyline: a project under attack, from requirements to monitoring",
@@ -32,33 +29,43 @@ makes a database grow exponentially. It prints the story as it happens, the aler
 the storyline promises came out: exit status 1 if not. With --keep it stays up, with the console to look around.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if speed < 1 || speed > 600 {
-				return fmt.Errorf("--speed %v, want 1 to 600", speed)
+			if d.speed < 1 || d.speed > 600 {
+				return fmt.Errorf("--speed %v, want 1 to 600", d.speed)
 			}
-			if dir == "" {
+			if d.dir == "" {
 				tmp, err := os.MkdirTemp("", "tocsin-demo-")
 				if err != nil {
 					return err
 				}
 				defer os.RemoveAll(tmp)
-				dir = tmp
-			} else if exists(dir) {
-				return fmt.Errorf("--dir %s is there already; the demo's checks need a fresh one", dir)
+				d.dir = tmp
+			} else if _, err := os.Stat(d.dir); err == nil {
+				return fmt.Errorf("--dir %s is there already; the demo's checks need a fresh one", d.dir)
 			}
-			return playDemo(cmd.Context(), cmd.OutOrStdout(), dir, speed, rate, keep)
+			return d.play(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().Float64Var(&speed, "speed", 40, "simulated seconds a second, 1 to 600")
-	cmd.Flags().IntVar(&rate, "rate", 200, "background records a simulated second")
-	cmd.Flags().BoolVar(&keep, "keep", false, "stay up after the story, until interrupted")
-	cmd.Flags().StringVar(&dir, "dir", "", "folder for the demo's data; a temporary one when not given")
+	cmd.Flags().Float64Var(&d.speed, "speed", 40, "simulated seconds a second, 1 to 600")
+	cmd.Flags().IntVar(&d.rate, "rate", 200, "background records a simulated second")
+	cmd.Flags().BoolVar(&d.keep, "keep", false, "stay up after the story, until interrupted")
+	cmd.Flags().StringVar(&d.dir, "dir", "", "folder for the demo's data; a temporary one when not given")
 	return cmd
 }
 
-func playDemo(ctx context.Context, out io.Writer, dir string, speed float64, rate int, keep bool) error {
+// demoRun is one run of the demo.
+type demoRun struct {
+	dir   string
+	speed float64 // simulated seconds a second
+	rate  int     // background records a simulated second
+	keep  bool
+	rules RulesConfig
+}
+
+// play plays the story, prints it and what came of it, and returns errNo when a promise was broken.
+func (d *demoRun) play(ctx context.Context, out io.Writer) error {
 	// The story ends now, so that consoles which show the last half hour show all of it.
 	origin := time.Now().UTC().Add(-demo.Length)
-	records := demo.Story(origin, 1, rate)
+	records := demo.Story(origin, 1, d.rate)
 	want, err := demo.Expect(ctx, records, origin)
 	if err != nil {
 		return err
@@ -67,19 +74,20 @@ func playDemo(ctx context.Context, out io.Writer, dir string, speed float64, rat
 	cfg.Instance = "demo"
 	cfg.Kafka.Topics = demo.Topics()
 	cfg.Kafka.Partitions = 3
-	if !keep {
+	cfg.Rules = d.rules
+	if !d.keep {
 		cfg.Admin.Listen = "127.0.0.1:0" // nobody comes to look, and the usual port may be somebody's
 	}
-	log, logFile, err := fileLogger(dir)
+	log, logFile, err := fileLogger(d.dir)
 	if err != nil {
 		return err
 	}
-	servers, err := startServers(ctx, dir, &cfg)
+	servers, err := startServers(ctx, d.dir, &cfg)
 	if err != nil {
 		return err
 	}
 	defer servers.stop()
-	clock := &demo.Clock{Origin: origin, Speed: speed}
+	clock := &demo.Clock{Origin: origin, Speed: d.speed}
 	app, err := newApp(ctx, cfg, clock.Now, log)
 	if err != nil {
 		return err
@@ -90,7 +98,7 @@ func playDemo(ctx context.Context, out io.Writer, dir string, speed float64, rat
 	stopped := make(chan error, 1)
 	go func() { stopped <- app.run(runCtx, []string{"all"}) }()
 
-	fmt.Fprintf(out, "tocsin %s: 30 minutes of project payments at %g times their speed, %d records\n\n", version(), speed, len(records))
+	fmt.Fprintf(out, "tocsin %s: 30 minutes of project payments at %g times their speed, %d records\n\n", version(), d.speed, len(records))
 	clock.Start()
 	err = demo.Play(ctx, cfg.Kafka.Brokers, records, clock, func(at time.Duration, text string) {
 		fmt.Fprintf(out, "  T+%02d:%02d  %s\n", int(at.Minutes()), int(at.Seconds())%60, text)
@@ -111,7 +119,7 @@ func playDemo(ctx context.Context, out io.Writer, dir string, speed float64, rat
 	}
 	failed := 0
 	fmt.Fprintf(out, "\nChecks\n")
-	for _, r := range demo.Check(ctx, app.db, cfg.Kafka.Brokers, logFile, want, speed) {
+	for _, r := range demo.Check(ctx, app.db, cfg.Kafka.Brokers, logFile, want, d.speed) {
 		if r.Err != nil {
 			failed++
 			fmt.Fprintf(out, "  FAIL  %s: %v\n", r.What, r.Err)
@@ -119,7 +127,7 @@ func playDemo(ctx context.Context, out io.Writer, dir string, speed float64, rat
 			fmt.Fprintf(out, "  ok    %s\n", r.What)
 		}
 	}
-	if keep {
+	if d.keep {
 		fmt.Fprintf(out, "\nConsole     http://%s/\nClickHouse  %s (native)   http://%s (HTTP)   database: tocsin\nKafka       %s\nInterrupt to end.\n",
 			app.console.Addr(), cfg.ClickHouse.Addrs[0], servers.clickhouse.HTTPAddr, strings.Join(cfg.Kafka.Brokers, ","))
 		select {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -300,10 +299,4 @@ func (c RulesConfig) files() ([]rule.File, error) {
 		return nil, err
 	}
 	return append(files, own...), nil
-}
-
-// exists reports whether a path is there.
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }

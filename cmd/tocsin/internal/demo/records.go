@@ -83,6 +83,12 @@ func (s *story) sshd(t time.Duration, host, says, message string, args ...any) {
 	s.add(t, TopicRuntime, host, says, fmt.Sprintf("%s %s sshd[%d]: %s", s.time(t).Format(time.Stamp), host, 1000+s.rng.IntN(30000), fmt.Sprintf(message, args...)))
 }
 
+// access is a line of nginx's access log on a host.
+func (s *story) access(t time.Duration, host string, status int) {
+	s.add(t, TopicRuntime, host, "", fmt.Sprintf(`192.0.2.%d - - [%s] "GET /orders/%d HTTP/1.1" %d %d "-" "Mozilla/5.0 (X11; Linux x86_64)"`,
+		1+s.rng.IntN(200), s.time(t).Format("02/Jan/2006:15:04:05 -0700"), s.rng.IntN(9000), status, 200+s.rng.IntN(4000)), "tocsin_host", host, "tocsin_service", "pay-api")
+}
+
 func pandora(host string, when time.Time, cpu int, load float64) string {
 	return fmt.Sprintf(`<?xml version='1.0' encoding='UTF-8'?>
 <agent_data description='%s' group='Servers' os_name='linux' os_version='Debian GNU/Linux 12' interval='60' version='7.0NG.777' timestamp='%s' agent_name='%s' timezone_offset='0' address='10.0.1.9'>

@@ -178,6 +178,9 @@ func (s *story) deployment() {
 	s.cdevent(at(10, 0), "service.deployed.0.2.0", "deployment    1.8.0 is deployed to production", "pay-api", `"environment":{"id":"production","source":"/argo"},"artifactId":"pkg:oci/pay-api@`+badDigest+`"`)
 	s.suricata(at(10, 30), "", `"event_type":"dns","src_ip":"10.0.1.11","src_port":40010,"dest_ip":"10.0.0.2","dest_port":53,"proto":"UDP","host":"web-1","dns":{"type":"query","rrname":"telemetry.unknown.example","rrtype":"A"}`)
 	s.own(at(11, 0), "chaos.started", "operation     chaos experiment exp-12 begins on web-2", "title", "exp-12: latency on web-2", "host", "web-2", "labels", "chaos:exp-12")
+	for i := range 120 {
+		s.access(at(13, 0)+time.Duration(i)*500*time.Millisecond, "web-1", 200+i%4/2*302) // every other one fails
+	}
 	s.own(at(15, 0), "chaos.finished", "", "title", "exp-12: latency on web-2", "host", "web-2", "labels", "chaos:exp-12")
 }
 
