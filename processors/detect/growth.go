@@ -23,7 +23,7 @@ type GrowthSample struct {
 // GrowthConfig says what is known of a series beforehand. The zero value is valid: nothing is known.
 type GrowthConfig struct {
 	Capacity float64 // bytes at which the database is full; 0: unknown, then no forecast is given
-	Extent   float64 // bytes the files grow by at a time; 0: unknown. Growth below two extents is never judged
+	Extent   float64 // bytes the files grow by at a time; 0: 8192. Two of them a tick count for nothing where rows are unknown
 }
 
 // GrowthTier orders what a verdict asks of its reader.
@@ -91,6 +91,8 @@ type growthState struct {
 	Time     int64 // of the newest sample accepted, Unix nanoseconds; 0: none yet
 	Size     float64
 	SizeTime int64
+	Tier     GrowthTier // of the last sample that told a size
+	Score    float64
 	Older    uint8 // samples in a row that were older than Time
 	Fast     fastState
 	Logins   evidenceState
@@ -110,16 +112,20 @@ func NewGrowth(cfg GrowthConfig) *Growth {
 }
 
 // Observe takes the next sample and says what is known now. A sample that is not newer than the
-// last is ignored, unless three in a row are older: then the clock was set back and the detector
-// follows it.
+// last, or tells no size, leaves tier and score as they were; three in a row that are older mean
+// the clock was set back, and the detector follows it.
 func (g *Growth) Observe(s GrowthSample) GrowthVerdict {
-	st, now := &g.st, s.Time.UnixNano()
-	if y := s.Time.Year(); y < 1970 || y > 2200 {
-		return GrowthVerdict{Time: s.Time} // its nanoseconds would overflow
+	st := &g.st
+	if !sane(s.Time) {
+		return g.standing(s.Time)
 	}
-	if st.Time != 0 && now <= st.Time {
-		if st.Older++; now == st.Time || st.Older < 3 {
-			return GrowthVerdict{Time: s.Time}
+	now := s.Time.UnixNano()
+	if now == st.Time {
+		return g.standing(s.Time)
+	}
+	if now < st.Time {
+		if st.Older++; st.Older < 3 {
+			return g.standing(s.Time)
 		}
 		st.Fast, st.SizeTime, st.Logins.Time, st.Profile.Time = fastState{}, 0, 0, 0
 		st.Excess.Since, st.Excess.Trend = min(st.Excess.Since, now), trendState{}
@@ -127,14 +133,23 @@ func (g *Growth) Observe(s GrowthSample) GrowthVerdict {
 	st.Time, st.Older = now, 0
 
 	st.Logins.counter(now, known(s.FailedLogins))
-	v := GrowthVerdict{Time: s.Time, AttackEvidence: st.Logins.excess(now)}
 	if !(known(s.Size) > 0) {
-		return v
+		return g.standing(s.Time)
 	}
+	v := GrowthVerdict{Time: s.Time, AttackEvidence: st.Logins.excess(now)}
 	g.slow(&v, s)
 	g.fast(&v, s)
 	st.SizeTime, st.Size = now, s.Size
+	st.Tier, st.Score = v.Tier, v.Score
 	return v
+}
+
+// sane times have nanoseconds since 1970 that do not overflow.
+func sane(t time.Time) bool { return t.Unix() > 0 && t.Unix() < 1<<33 }
+
+// standing is the verdict on a sample that tells nothing of the size: what stood, stands.
+func (g *Growth) standing(t time.Time) GrowthVerdict {
+	return GrowthVerdict{Time: t, Tier: g.st.Tier, Score: g.st.Score, cause: causeStanding}
 }
 
 // slow judges by what is usual at this hour; it needs no short samples, but days of them.
@@ -209,7 +224,7 @@ func known(x float64) float64 {
 // Evidence adds n attack events of time t that other sources saw on the same database or its host
 // (refused logins, WAF or IDS hits, bursts of 4xx), for series whose samples do not carry them.
 func (g *Growth) Evidence(t time.Time, n float64) {
-	if known(n) > 0 {
+	if known(n) > 0 && sane(t) {
 		g.st.Logins.add(t.UnixNano(), n)
 		g.st.Profile.Events += n
 		g.st.Profile.Joined = true
@@ -263,7 +278,7 @@ func (g *Growth) UnmarshalBinary(b []byte) error {
 
 // valid checks what is used as an index.
 func (s *growthState) valid() bool {
-	ok := s.Fast.Next < fastSlots && s.Fast.N <= fastSlots && s.Excess.Cause <= causeShape
+	ok := s.Fast.Next < fastSlots && s.Fast.N <= fastSlots && int(s.Excess.Cause) < len(growthCauses)
 	for i := range s.Excess.Course {
 		ok = ok && s.Excess.Course[i].Bucket >= 0
 	}

@@ -91,6 +91,7 @@ const (
 	causeLogins
 	causeRewrite
 	causeShape
+	causeStanding
 )
 
 var growthCauses = [...]string{
@@ -99,6 +100,7 @@ var growthCauses = [...]string{
 	causeLogins:   "failed logins beyond what the traffic explains",
 	causeRewrite:  "data is rewritten",
 	causeShape:    "increments grow exponentially",
+	causeStanding: "no new size, as before",
 }
 
 // observe judges a tick. Unless what clients send is measured, a batch job cannot be told from

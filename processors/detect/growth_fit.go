@@ -50,9 +50,10 @@ type fitWindow struct {
 	hits   uint8   // windows in a row
 }
 
-// The thresholds are those of the design's simulation (§4.3).
+// The thresholds are those of the design's simulation (§4.3), but for the early gain: 0.0007 instead
+// of 0.001 warns half a minute sooner, and costs nothing now that fitLate holds bulk loads back.
 var (
-	earlyWindow = fitWindow{slots: 3, lambda: 0.25, gain: 0.001, hits: 2}
+	earlyWindow = fitWindow{slots: 3, lambda: 0.25, gain: 0.0007, hits: 2}
 	shortWindow = fitWindow{slots: 5, lambda: 0.10, gain: 0.01, hits: 3}
 	longWindow  = fitWindow{slots: 20, lambda: 0.05, gain: 0.01, hits: 3}
 )
@@ -62,7 +63,7 @@ const fitR2 = 0.8
 
 // fitLate is the part of lambda the two newest rises must each reach. Without it the logarithm of a
 // step (a bulk load) passes for an exponential while the step is inside the window.
-const fitLate = 0.3
+const fitLate = 0.4
 
 // observe moves the grid from the last sample to this one and judges the newest windows.
 func (f *fastState) observe(t0 int64, size0 float64, t1 int64, size1 float64) (fastTier, fit) {
