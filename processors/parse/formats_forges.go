@@ -3,9 +3,13 @@ package parse
 // forgeFormats are what developers, forges, CI and registries emit, and the event envelopes.
 var forgeFormats = []Format{
 	github,
+	gitlabCI,
+	gitlab,
+	gitea,
 	jenkinsNotification,
 	jenkinsBuildJSON,
 	junit,
+	uiTest,
 	gitSecrets,
 	trufflehog,
 	gitHoundEzekg,

@@ -2,6 +2,7 @@ package parse
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 
 	"github.com/tocsin-project/tocsin/pipeline"
@@ -136,5 +137,5 @@ func (m *tillsonMatch) emit(out *Out, raw string) {
 		what = m.Attributes[1]
 	}
 	e.Title = what + " in " + first(file, e.Repo)
-	out.ID(e, e.Repo, string(m.URL), e.Rule, out.parser.fingerprint(match))
+	out.ID(e, raw, strconv.Itoa(out.piece.Line), strconv.Itoa(len(out.batch.Events)-out.first))
 }

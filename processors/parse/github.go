@@ -13,15 +13,7 @@ import (
 // https://docs.github.com/en/webhooks/webhook-events-and-payloads
 var github = Format{
 	Name: "github", Title: "GitHub webhooks", Phase: pipeline.PhaseWriting,
-	Types: []string{
-		"log", "branch.push", "branch.created", "branch.deleted", "change.created", "change.updated", "change.reviewed",
-		"change.merged", "change.abandoned", "approval.created", "approval.closed", "ticket.created", "ticket.updated",
-		"ticket.closed", "repository.created", "repository.modified", "repository.deleted", "user.modified",
-		"credential.revoked", "pipelinerun.queued", "pipelinerun.started", "pipelinerun.finished", "taskrun.queued",
-		"taskrun.started", "taskrun.finished", "build.started", "build.finished", "artifact.packaged", "artifact.published",
-		"artifact.deleted", "service.deployed", "environment.modified", "secret.detected", "vulnerability.found",
-		"finding.corrected", "finding.accepted", "finding.suppressed", "finding.reopened", "scan.completed", "heartbeat",
-	},
+	Types: githubTypes,
 	Known: "header X-GitHub-Event, or JSON object whose sender or repository is GitHub's (node_id, gravatar_id)",
 	Frame: Values,
 	Match: func(s *Shape) bool {
@@ -42,6 +34,17 @@ var github = Format{
 		return s.Has("zen", "hook_id") || s.Has("action", "security_advisory") && s.Raw("security_advisory", "ghsa_id") != nil
 	},
 	Parse: parseGitHub,
+}
+
+// githubTypes are the event types that GitHub's webhooks and those of its likes give.
+var githubTypes = []string{
+	"log", "branch.push", "branch.created", "branch.deleted", "change.created", "change.updated", "change.reviewed",
+	"change.merged", "change.abandoned", "approval.created", "approval.closed", "ticket.created", "ticket.updated",
+	"ticket.closed", "repository.created", "repository.modified", "repository.deleted", "user.modified",
+	"credential.revoked", "pipelinerun.queued", "pipelinerun.started", "pipelinerun.finished", "taskrun.queued",
+	"taskrun.started", "taskrun.finished", "build.started", "build.finished", "artifact.packaged", "artifact.published",
+	"artifact.deleted", "service.deployed", "environment.modified", "secret.detected", "vulnerability.found",
+	"finding.corrected", "finding.accepted", "finding.suppressed", "finding.reopened", "scan.completed", "heartbeat",
 }
 
 // githubEvent holds the members of all events; each event has some of them.
@@ -247,7 +250,7 @@ func (v *githubEvent) kind(data []byte) string {
 		return "package"
 	case v.Registry != nil:
 		return "registry_package"
-	case v.RefType != "" && (v.Master != "" || member(data, "description") != nil):
+	case v.RefType != "" && (v.Master != "" || v.SHA != "" || member(data, "description") != nil):
 		return "create"
 	case v.RefType != "":
 		return "delete"
@@ -377,7 +380,7 @@ func (v *githubEvent) event(out *Out, typ, kind string) *pipeline.Event {
 	e.Severity = pipeline.SeverityInfo
 	e.Repo = v.Repository.repo()
 	e.Actor = v.Sender.account()
-	e.SetAttr("github.event", kind)
+	e.SetAttr("webhook.event", kind)
 	e.SetAttr("action", string(v.Action))
 	return e
 }
@@ -386,7 +389,7 @@ func (v *githubEvent) push(out *Out) {
 	p := pushed{
 		repo: v.Repository.repo(), ref: string(v.Ref), before: string(v.Before), after: string(v.After),
 		actor: first(v.Sender.account(), v.Pusher.account()), time: parseTime(string(v.Repository.PushedAt)),
-		forced: first(string(v.Forced), "false"), created: v.Created, deleted: v.Deleted,
+		forced: string(v.Forced), created: v.Created, deleted: v.Deleted,
 	}
 	if len(v.Commits) == 0 && v.HeadCommit != nil && !v.Created && !v.Deleted {
 		v.Commits = []githubCommit{*v.HeadCommit} // a branch moved onto a commit that is known already
@@ -411,6 +414,7 @@ func (v *githubEvent) other(out *Out, kind string) {
 			break
 		}
 		e.Ref, what = refOf(string(v.Ref)), string(v.Ref)
+		e.Commit = commitOf(string(v.SHA))
 		e.SetAttr("vcs.ref.type", string(v.RefType))
 	case "ping":
 		what = string(v.Zen)

@@ -46,6 +46,7 @@ type githubReview struct {
 	CommitID    Text       `json:"commit_id"`
 	SubmittedAt Text       `json:"submitted_at"`
 	UpdatedAt   Text       `json:"updated_at"`
+	Type        Text       `json:"type"` // Gitea has this one only
 }
 
 type githubComment struct {
@@ -100,6 +101,7 @@ func (v *githubEvent) change(out *Out, typ, kind string) *pipeline.Event {
 	e.SetAttr("vcs.ref.head.name", refOf(string(pr.Head.Ref)))
 	e.SetAttr("vcs.ref.base.name", refOf(string(pr.Base.Ref)))
 	e.SetAttr("author", pr.User.account())
+	e.Actor = first(e.Actor, pr.User.account())
 	if string(pr.Draft) == "true" {
 		e.SetAttr("draft", "true")
 	}
@@ -141,7 +143,7 @@ func (v *githubEvent) pullRequest(out *Out) {
 		typ, verb = "change.abandoned", "closed without merge"
 	case action == "review_requested":
 		typ = "approval.created"
-	case action == "synchronize":
+	case action == "synchronize" || action == "synchronized":
 		verb = "got new commits"
 	}
 	e := v.change(out, typ, "pull_request")
@@ -173,6 +175,9 @@ func (v *githubEvent) review(out *Out) {
 		return
 	}
 	state := strings.ToLower(string(r.State))
+	if state == "" {
+		state = strings.TrimPrefix(strings.TrimPrefix(string(r.Type), "pull_request_"), "review_")
+	}
 	typ, decision := "change.reviewed", ""
 	switch {
 	case v.Action == "dismissed" || state == "dismissed":
@@ -180,7 +185,7 @@ func (v *githubEvent) review(out *Out) {
 	case v.Action == "edited": // only its text
 	case state == "approved":
 		typ, decision = "approval.closed", decisionApproved
-	case state == "changes_requested" || state == "request_changes":
+	case state == "changes_requested" || state == "request_changes" || state == "rejected":
 		typ, decision = "approval.closed", decisionChanges
 	}
 	e := v.change(out, typ, "pull_request_review")

@@ -132,6 +132,8 @@ type githubPackage struct {
 	Namespace Text `json:"namespace"`
 	Type      Text `json:"package_type"`
 	Ecosystem Text `json:"ecosystem"`
+	Kind      Text `json:"type"`    // Gitea's
+	Number    Text `json:"version"` // Gitea's
 	HTMLURL   Text `json:"html_url"`
 	CreatedAt Text `json:"created_at"`
 	UpdatedAt Text `json:"updated_at"`
@@ -450,12 +452,16 @@ func (v *githubEvent) packageEvent(out *Out) {
 		v.other(out, kind)
 		return
 	}
-	e := v.event(out, "artifact.published", kind)
+	typ := "artifact.published"
+	if v.Action == "deleted" {
+		typ = "artifact.deleted"
+	}
+	e := v.event(out, typ, kind)
 	e.Phase, e.Outcome = pipeline.PhaseRelease, pipeline.OutcomeSuccess
 	e.Artifact = string(p.Name)
 	e.Time = parseTime(first(string(p.UpdatedAt), string(p.CreatedAt)))
-	ecosystem := strings.ToLower(first(string(p.Type), string(p.Ecosystem)))
-	version := ""
+	ecosystem := strings.ToLower(string(first(p.Type, p.Ecosystem, p.Kind)))
+	version := string(p.Number)
 	if pv := p.Version; pv != nil {
 		version = string(pv.Version)
 		e.Actor = first(e.Actor, pv.Author.account())
