@@ -339,6 +339,10 @@ func (l *syslogLine) event(out *Out) *pipeline.Event {
 	switch {
 	case isSSHD(app):
 		e = sshdMessage(out, l.text)
+	case app == "postgres" || app == "postgresql":
+		e = postgresSyslog(out, l.text)
+	case app == "nginx" && isNginxError(l.text):
+		e = nginxError(out, l.text)
 	case strings.HasPrefix(l.text, "pam_") && app != "CRON" && app != "cron" && app != "crond":
 		v := readPAM(l.text)
 		e = out.Event(v.event)

@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"time"
@@ -19,7 +20,7 @@ var vpcFlow = Format{
 	Frame: Reports, Log: true,
 	Match: func(s *Shape) bool {
 		if s.Object != nil {
-			return s.Has("logGroup", "logEvents") && !strings.Contains(alias(s.Raw("logEvents")), `\"eventVersion\"`)
+			return s.Has("logGroup", "logEvents") && (bytes.Contains(s.Raw("logEvents"), []byte(" eni-")) || bytes.Contains(s.Raw("logEvents"), []byte(" tgw-")))
 		}
 		return isVPCHeader(s.Line) || vpcDefault(s.Line) != nil
 	},

@@ -1,0 +1,353 @@
+package parse
+
+import (
+	"encoding/hex"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+)
+
+// auditd reads the log of the Linux audit daemon. The records of one id are one event; they are put together when they
+// come in one payload, in any order.
+// https://github.com/linux-audit/audit-documentation/wiki/SPEC-Audit-Event-Enrichment
+var auditd = Format{
+	Name: "linux-auditd", Title: "Linux audit daemon log", Phase: pipeline.PhaseOperation,
+	Types: []string{"process.exec", "file.changed", "auth.success", "auth.failed", "auth.logout", "user.modified", "detection", "log.cleared", "log"},
+	Known: "lines with type=... msg=audit(time:id):",
+	Frame: Document, Log: true,
+	Match: func(s *Shape) bool {
+		return s.Object == nil && strings.Contains(s.Line, "msg=audit(") && strings.Contains(s.Line, "type=")
+	},
+	Parse: parseAuditd,
+}
+
+// auditEvent is what the records of one id say.
+type auditEvent struct {
+	id, node, kind string // kind is the type of the first record that is not a detail of another
+	time           time.Time
+	raw            string
+	first, last    int // of its lines, as offsets in the piece
+
+	syscall, success, exit                      string
+	pid, ppid, auid, uid, euid, tty, session    string
+	auidName, uidName, euidName, comm, exe, key string
+	args, cwd, path, change, title              string
+	op, account, hostname, addr, res, terminal  string
+	cmd, signal, reason, permission, target     string
+}
+
+func parseAuditd(in *Input, out *Out) error {
+	var events []auditEvent
+	index := map[string]int{}
+	text := in.Text()
+	line, at := in.Line-1, 0
+	for at < len(text) {
+		l, _, _ := strings.Cut(text[at:], "\n")
+		start := at
+		at += len(l) + 1
+		line++
+		if l = strings.TrimSpace(l); l == "" {
+			continue
+		}
+		id, kind, body, err := auditHead(l)
+		if err != nil {
+			out.reject(line, []byte(l), err.Error())
+			continue
+		}
+		end := min(at, len(text))
+		i, known := index[id]
+		if !known {
+			i = len(events)
+			index[id] = i
+			events = append(events, auditEvent{id: id, node: auditNode(l), first: start, last: start})
+			stamp, _, _ := strings.Cut(id, ":")
+			events[i].time = parseTime(stamp)
+		}
+		a := &events[i]
+		if a.last == start { // its records stand together
+			a.raw, a.last = text[a.first:end], end
+		} else {
+			a.raw += l + "\n"
+		}
+		a.add(kind, body)
+	}
+	for i := range events {
+		events[i].event(out)
+	}
+	return nil
+}
+
+// auditHead cuts "type=T msg=audit(TIME:SERIAL): " off a record; a node or a syslog header may stand before it.
+func auditHead(l string) (id, kind, body string, err error) {
+	i := strings.Index(l, "msg=audit(")
+	if i < 0 {
+		return "", "", "", errors.New("auditd: line without msg=audit(time:id)")
+	}
+	id, body, ok := strings.Cut(l[i+len("msg=audit("):], ")")
+	if stamp, serial, two := strings.Cut(id, ":"); !ok || !two || digits(serial) == 0 || parseTime(stamp).IsZero() {
+		return "", "", "", errors.New("auditd: msg=audit(...) holds no time and serial number")
+	}
+	if j := strings.LastIndex(l[:i], "type="); j >= 0 {
+		kind = firstWord(l[j+len("type="):])
+	}
+	if kind == "" {
+		return "", "", "", errors.New("auditd: record without a type")
+	}
+	return id, kind, strings.TrimPrefix(body, ":"), nil
+}
+
+func auditNode(l string) string {
+	if rest, ok := strings.CutPrefix(l, "node="); ok {
+		return strings.ToLower(firstWord(rest))
+	}
+	return ""
+}
+
+// add takes one record in.
+func (a *auditEvent) add(kind, body string) {
+	switch kind {
+	case "EXECVE":
+		a.args = auditArgs(body)
+	case "CWD":
+		a.cwd = auditText(auditField(body, "cwd"))
+	case "PATH":
+		name, change := auditText(auditField(body, "name")), auditField(body, "nametype")
+		if a.path == "" || change == "CREATE" || change == "DELETE" {
+			a.path, a.change = name, change
+		}
+	case "PROCTITLE":
+		a.title = auditText(auditField(body, "proctitle"))
+	case "EOE", "SOCKADDR", "MMAP", "FD_PAIR", "OBJ_PID", "BPRM_FCAPS", "PROCTITLE2":
+	default:
+		if a.kind == "" || kind == "AVC" || a.kind == "SYSCALL" && kind != "SYSCALL" {
+			a.kind = kind
+		}
+		a.fields(body)
+	}
+}
+
+func (a *auditEvent) fields(body string) {
+	// Programs' own records carry their fields in msg='...', whose pairs have the same form.
+	for _, f := range [...]struct {
+		key string
+		to  *string
+	}{
+		{"syscall", &a.syscall}, {"success", &a.success}, {"exit", &a.exit}, {"pid", &a.pid}, {"ppid", &a.ppid}, {"auid", &a.auid},
+		{"uid", &a.uid}, {"euid", &a.euid}, {"tty", &a.tty}, {"ses", &a.session}, {"comm", &a.comm}, {"exe", &a.exe}, {"key", &a.key},
+		{"op", &a.op}, {"acct", &a.account}, {"hostname", &a.hostname}, {"addr", &a.addr}, {"res", &a.res}, {"terminal", &a.terminal},
+		{"cmd", &a.cmd}, {"sig", &a.signal}, {"reason", &a.reason}, {"id", &a.target},
+		{"AUID", &a.auidName}, {"UID", &a.uidName}, {"EUID", &a.euidName},
+	} {
+		if *f.to == "" {
+			if v := auditField(body, f.key); v != "" && v != "(null)" && v != "?" {
+				*f.to = v
+			}
+		}
+	}
+	for _, to := range [...]*string{&a.comm, &a.exe, &a.key, &a.account, &a.cmd, &a.auidName, &a.uidName, &a.euidName} {
+		*to = auditText(*to)
+	}
+	if _, rest, ok := strings.Cut(body, "denied  { "); ok {
+		a.permission, _, _ = strings.Cut(rest, " }")
+	}
+}
+
+// auditField returns the value of key=value with its quotes. Enriched fields, in capitals, follow the raw ones without
+// a blank where the separator (0x1d) was lost on the way.
+func auditField(s, key string) string {
+	for i := 0; ; {
+		j := strings.Index(s[i:], key)
+		if j < 0 {
+			return ""
+		}
+		i += j
+		end := i + len(key)
+		if end < len(s) && s[end] == '=' && (i == 0 || !isAuditKey(s[i-1]) || key[0] <= 'Z' && (s[i-1] < 'A' || s[i-1] > 'Z')) {
+			v := s[end+1:]
+			if v != "" && (v[0] == '"' || v[0] == '\'') {
+				if k := strings.IndexByte(v[1:], v[0]); k >= 0 {
+					return v[:k+2]
+				}
+				return v
+			}
+			if k := strings.IndexAny(v, " ,\x1d'"); k >= 0 {
+				return v[:k]
+			}
+			return v
+		}
+		i = end
+	}
+}
+
+func isAuditKey(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-'
+}
+
+// auditText undoes auditd's writing of texts: in quotes, or in hex where they hold a quote, a blank or a control character.
+func auditText(v string) string {
+	if len(v) >= 2 && v[0] == v[len(v)-1] && (v[0] == '"' || v[0] == '\'') {
+		return v[1 : len(v)-1]
+	}
+	if v == "(null)" || v == "?" {
+		return ""
+	}
+	if len(v) >= 4 && len(v)%2 == 0 && strings.Trim(v, "0123456789ABCDEF") == "" && digits(v) != len(v) {
+		if b, err := hex.DecodeString(v); err == nil {
+			return strings.TrimSpace(strings.ReplaceAll(string(b), "\x00", " "))
+		}
+	}
+	return v
+}
+
+// auditArgs puts a program's arguments together.
+func auditArgs(body string) string {
+	var b strings.Builder
+	for i := 0; i < 256; i++ {
+		v := auditField(body, "a"+strconv.Itoa(i))
+		if v == "" {
+			break
+		}
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(auditHex(v))
+	}
+	return b.String()
+}
+
+// auditHex is auditText for arguments, where digits alone are hex too.
+func auditHex(v string) string {
+	if len(v) >= 2 && v[0] != '"' && len(v)%2 == 0 && strings.Trim(v, "0123456789ABCDEF") == "" {
+		if b, err := hex.DecodeString(v); err == nil {
+			return string(b)
+		}
+	}
+	return auditText(v)
+}
+
+func (a *auditEvent) event(out *Out) {
+	e := out.Event(a.eventType())
+	e.Raw, e.Time, e.Host, e.Severity = strings.TrimRight(a.raw, "\r\n"), a.time, a.node, pipeline.SeverityInfo
+	e.Actor = first(a.account, a.auidName, a.uidName, userID(a.auid), userID(a.uid))
+	e.Rule = a.key
+	e.SrcIP = addrOf(a.addr)
+	switch first(a.res, a.success) {
+	case "success", "yes", "1":
+		e.Outcome = pipeline.OutcomeSuccess
+	case "failed", "no", "0":
+		e.Outcome = pipeline.OutcomeFailure
+	}
+	command := first(a.args, a.cmd, a.title, a.exe, a.comm)
+	switch e.Type {
+	case "process.exec":
+		e.Title = command
+	case "auth.failed", "auth.success", "auth.logout":
+		e.Title = strings.ToLower(a.kind) + " of " + first(e.Actor, "nobody")
+		if a.addr != "" {
+			e.Title += " from " + a.addr
+		}
+		e.SetAttr("auth.evidence", "trace")
+		if a.kind == "USER_LOGIN" {
+			e.SetAttr("auth.evidence", "verdict")
+		}
+		e.SetAttr("auth.reason", a.reason)
+		if e.Type == "auth.failed" {
+			e.Severity = pipeline.SeverityLow
+		}
+	case "detection":
+		e.Severity, e.Disposition = pipeline.SeverityMedium, pipeline.DispositionDetected
+		e.Rule = first(e.Rule, a.kind)
+		if e.Title = a.kind + ": " + command; a.permission != "" {
+			e.Title = "denied " + a.permission + ": " + command
+			e.Disposition = pipeline.DispositionBlocked
+		}
+	case "file.changed":
+		e.Title = strings.ToLower(a.change) + " " + a.path
+	case "log.cleared":
+		e.Title, e.Severity = strings.TrimSpace(a.kind+" "+a.op), pipeline.SeverityHigh
+	case "user.modified":
+		e.Title, e.Severity = strings.ToLower(a.kind)+" "+first(a.account, a.target), pipeline.SeverityMedium
+		e.SetAttr("user.target", first(a.account, a.target))
+		e.Actor = first(a.auidName, userID(a.auid), a.uidName, userID(a.uid))
+	default:
+		e.Title = strings.TrimSpace(a.kind + " " + command)
+	}
+	e.Service = first(a.comm, e.Service)
+	e.SetAttr("auditd.type", a.kind)
+	e.SetAttr("auditd.id", a.id)
+	e.SetAttr("auditd.syscall", a.syscall)
+	e.SetAttr("auditd.op", a.op)
+	e.SetAttr("process.command_line", first(a.args, a.cmd, a.title))
+	e.SetAttr("process.executable.path", a.exe)
+	e.SetAttr("process.executable.name", a.comm)
+	e.SetAttr("process.pid", a.pid)
+	e.SetAttr("process.parent_pid", a.ppid)
+	e.SetAttr("process.working_directory", a.cwd)
+	e.SetAttr("process.exit", a.exit)
+	e.SetAttr("file.path", a.path)
+	e.SetAttr("user.id", a.auid)
+	e.SetAttr("user.effective", first(a.euidName, a.euid))
+	e.SetAttr("process.tty", first(a.tty, a.terminal))
+	e.SetAttr("session.id", a.session)
+	if !e.SrcIP.IsValid() {
+		e.SetAttr("source.domain", first(a.hostname, a.addr))
+	}
+	e.SetAttr("process.signal", a.signal)
+}
+
+// userID returns a user's number; 4294967295 is the kernel's "none".
+func userID(s string) string {
+	if s == "4294967295" || s == "-1" || s == "unset" {
+		return ""
+	}
+	return s
+}
+
+func (a *auditEvent) eventType() string {
+	failed := a.res == "failed" || a.res == "0"
+	switch a.kind {
+	case "USER_LOGIN", "USER_AUTH", "USER_ERR", "USER_MGMT_AUTH", "GRP_AUTH":
+		if failed {
+			return "auth.failed"
+		}
+		return "auth.success"
+	case "USER_ACCT", "USER_START", "CRED_ACQ":
+		if failed {
+			return "auth.failed"
+		}
+		return "log"
+	case "USER_LOGOUT", "USER_END":
+		return "auth.logout"
+	case "USER_CMD":
+		return "process.exec"
+	case "ADD_USER", "DEL_USER", "ADD_GROUP", "DEL_GROUP", "USER_MGMT", "GRP_MGMT", "USER_CHAUTHTOK", "GRP_CHAUTHTOK", "ACCT_LOCK", "ACCT_UNLOCK", "ROLE_ASSIGN":
+		return "user.modified"
+	case "AVC", "USER_AVC", "SECCOMP":
+		return "detection"
+	case "DAEMON_END", "DAEMON_ABORT":
+		return "log.cleared"
+	}
+	switch {
+	case strings.HasPrefix(a.kind, "ANOM_"):
+		return "detection"
+	case a.kind == "CONFIG_CHANGE" && (a.op == "set" && strings.Contains(a.raw, "audit_enabled=0") || strings.Contains(a.op, "remove")):
+		return "log.cleared"
+	case a.args != "" || isExec(a.syscall):
+		return "process.exec"
+	case a.change == "CREATE" || a.change == "DELETE":
+		return "file.changed"
+	}
+	return "log"
+}
+
+// isExec knows execve and execveat by name and by number on x86-64, i386 and arm64.
+func isExec(syscall string) bool {
+	switch syscall {
+	case "execve", "execveat", "59", "322", "11", "221":
+		return true
+	}
+	return false
+}
