@@ -222,7 +222,8 @@ func known(x float64) float64 {
 }
 
 // Evidence adds n attack events of time t that other sources saw on the same database or its host
-// (refused logins, WAF or IDS hits, bursts of 4xx), for series whose samples do not carry them.
+// (refused logins, WAF or IDS hits, bursts of 4xx). They make growth an attack sooner; without
+// growth they say nothing.
 func (g *Growth) Evidence(t time.Time, n float64) {
 	if known(n) > 0 && sane(t) {
 		g.st.Logins.add(t.UnixNano(), n)

@@ -20,8 +20,8 @@ const (
 	// that the traffic is others', the bar for activity is halved; as sure of the contrary, doubled.
 	// Less trusts the logins more.
 	organicNats = 8.0
-	// testNats: the bar is halved for each so many nats of failed tests above testSure, up to
-	// testHalvings times. Less trusts the tests more.
+	// testNats: the bar is halved for each so many nats of failed tests and joined attack events
+	// above testSure, up to testHalvings times. Less trusts them more.
 	testNats, testSure, testHalvings = 4.0, 2.0, 1.5
 	// loginNats, loginMargin: failed logins are an attack when they are so improbable, and so many
 	// times more than what passed as harmless before. Less finds stuffing earlier, and takes a

@@ -235,28 +235,36 @@ func TestGrowthForecastsFromSlowSamples(t *testing.T) {
 	}
 }
 
-// Events that other sources saw stand in for the column of failed logins.
+// Events that other sources saw make growth alarm sooner, and alarm nothing that does not grow.
 func TestGrowthJoinsEvidence(t *testing.T) {
-	v, g := newServer(4, 5*time.Minute), NewGrowth(GrowthConfig{})
-	start := v.now.Add(quietDays * 24 * time.Hour)
-	for {
-		m := v.now.Add(v.step).Sub(start).Minutes()
-		if m > 240 {
-			t.Fatal("no alarm in four hours of stuffing")
-		}
-		n := 0.0
-		if m > 0 {
-			n = 0.3 * math.Exp2(m/60)
-		}
-		s := v.next(1, flow{rows: n, bytes: 900 * n, commits: n / 5, logins: n})
-		s.FailedLogins = math.NaN()
-		g.Evidence(s.Time, math.Floor(5*n))
-		if got := g.Observe(s); got.Tier >= GrowthWarn {
-			if m <= 0 {
-				t.Fatalf("alarm %.0f min before the attack: %s", -m, got.Explain())
+	first := func(grows bool, events float64) float64 {
+		v, g := newServer(4, 5*time.Minute), NewGrowth(GrowthConfig{})
+		start := v.now.Add(quietDays * 24 * time.Hour)
+		for {
+			m := v.now.Add(v.step).Sub(start).Minutes()
+			if m > 600 {
+				return math.Inf(1)
 			}
-			return
+			extra, n := flow{}, 0.0
+			if m > 0 {
+				n = events
+				if grows {
+					extra = v.ordinary(v.rows * 0.1 * math.Exp2(m/60))
+				}
+			}
+			s := v.next(1, extra)
+			nan := math.NaN()
+			s.Rows, s.Commits, s.FailedLogins, s.FailedTests, s.NetIn = nan, nan, nan, nan, nan
+			g.Evidence(s.Time, n)
+			if got := g.Observe(s); got.Tier >= GrowthWarn {
+				return m
+			}
 		}
+	}
+	alone, joined, only := first(true, 0), first(true, 20), first(false, 20)
+	t.Logf("flood: %.0f min, with events %.0f min", alone, joined)
+	if !(joined > 0 && joined < alone-60) || !math.IsInf(only, 1) {
+		t.Errorf("alarm after %.0f min, with evidence after %.0f, on evidence alone after %.0f", alone, joined, only)
 	}
 }
 
