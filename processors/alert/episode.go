@@ -50,12 +50,13 @@ type Episode struct {
 	Ingest  int64       `json:"ingest"`
 	Events  []uuid.UUID `json:"events"` // the oldest
 	Metrics []Metric    `json:"metrics,omitempty"`
-	// Teams is what was sent, by the rule's subscription.
+	// Teams is what was sent to whom: by name, for subscriptions may change while the alert is open.
 	Teams []Team `json:"teams"`
 }
 
-// Team is what one subscription was sent.
+// Team is what one team was sent.
 type Team struct {
+	Name     string `json:"t"`
 	Version  uint64 `json:"v"` // 0: nothing
 	Severity uint8  `json:"s"`
 }
@@ -89,9 +90,8 @@ func (e *Episode) Ends(r *rule.Rule) int64 { return max(e.Start, e.First) + int6
 // Fire says that the rule's condition holds at event time t. It sends what is due: each team's first record, one when
 // the level rises, and otherwise one a minute. x is what the key's signals said.
 func (e *Episode) Fire(r *rule.Rule, x *Context, t int64, ingest time.Time, level int, out *Output) {
-	if len(e.Teams) == 0 {
+	if e.Sent == 0 {
 		e.Start = e.First - mod(e.First, int64(r.Dedup))
-		e.Teams = make([]Team, len(r.Subscriptions))
 	}
 	reopened := !e.Open
 	worse := level > e.Level
@@ -104,18 +104,30 @@ func (e *Episode) Fire(r *rule.Rule, x *Context, t int64, ingest time.Time, leve
 	}
 	e.Sent = max(e.Sent, t)
 	for i := range r.Subscriptions {
-		sub, team := &r.Subscriptions[i], &e.Teams[i]
+		sub := &r.Subscriptions[i]
 		severity := sub.Severity[e.Level]
 		if severity == 0 || !sub.IsActive(time.Unix(0, t)) {
 			continue
 		}
+		team := e.team(sub.Team)
 		status := pipeline.StatusUpdated
 		if team.Version == 0 || reopened {
 			status = pipeline.StatusFiring
 		}
 		team.Severity = max(team.Severity, severity)
-		e.send(r, x, i, status, out)
+		e.send(r, x, sub, team, status, out)
 	}
+}
+
+// team returns what the team was sent. The pointer is valid until the next call.
+func (e *Episode) team(name string) *Team {
+	for i := range e.Teams {
+		if e.Teams[i].Name == name {
+			return &e.Teams[i]
+		}
+	}
+	e.Teams = append(e.Teams, Team{Name: name})
+	return &e.Teams[len(e.Teams)-1]
 }
 
 // Resolve ends the episode and tells every team that was told of it.
@@ -125,16 +137,17 @@ func (e *Episode) Resolve(r *rule.Rule, x *Context, out *Output) {
 	}
 	e.Open = false
 	for i := range e.Teams {
-		if e.Teams[i].Version > 0 {
-			e.send(r, x, i, pipeline.StatusResolved, out)
+		team := &e.Teams[i]
+		sub := slices.IndexFunc(r.Subscriptions, func(s rule.Subscription) bool { return s.Team == team.Name })
+		if sub >= 0 && team.Version > 0 {
+			e.send(r, x, &r.Subscriptions[sub], team, pipeline.StatusResolved, out)
 		}
-		e.Teams[i].Severity = 0
+		team.Severity = 0
 	}
 	e.Level = 0
 }
 
-func (e *Episode) send(r *rule.Rule, x *Context, subscription int, status string, out *Output) {
-	sub, team := &r.Subscriptions[subscription], &e.Teams[subscription]
+func (e *Episode) send(r *rule.Rule, x *Context, sub *rule.Subscription, team *Team, status string, out *Output) {
 	team.Version++
 	dedup := r.DedupKey(e.Key)
 	lookup := func(step int, name string) string {

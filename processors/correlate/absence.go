@@ -188,6 +188,12 @@ func (a *absence) due(c *call) (due int64, keep bool) {
 	return due, keep
 }
 
+func (a *absence) close(c *call) {
+	if a.episode != nil {
+		a.episode.Resolve(c.rule, &a.context, &c.out)
+	}
+}
+
 func (a *absence) encode(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(a.pending)))
 	for _, h := range a.pending {

@@ -101,6 +101,14 @@ func (d *decoder) uuid() (id uuid.UUID) {
 	return id
 }
 
+func (d *decoder) uint64() uint64 {
+	b := d.bytes(8)
+	if d.bad {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(b)
+}
+
 func (d *decoder) flag() bool { return d.uvarint() == 1 }
 
 func appendFlag(b []byte, v bool) []byte {

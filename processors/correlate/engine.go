@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/tocsin-project/tocsin/pipeline"
@@ -43,6 +45,7 @@ type Stats struct {
 // Engine correlates the signals of one partition. It serves one goroutine.
 type Engine struct {
 	set   *rule.Set
+	next  *rule.Set // to be swapped in by the next Tick; nil for none
 	cfg   Config
 	rules map[string]*ruleState
 
@@ -91,6 +94,8 @@ type judge interface {
 	// due returns when expire has something to do next, and whether there is anything left to keep. It depends on
 	// nothing but the state, or a restored engine would do things at other times.
 	due(c *call) (due int64, keep bool)
+	// close resolves what is open: the rule is gone.
+	close(c *call)
 	// encode appends the state; decode reads it into an empty one.
 	encode(b []byte) []byte
 	decode(d *decoder)
@@ -139,12 +144,37 @@ func New(set *rule.Set, cfg Config) *Engine {
 	return e
 }
 
+// Reload makes the set the one that the engine works with, from the end of the poll on: it swaps a whole set between two
+// polls. Rules of the same version and digest keep their state; what the others have open is resolved.
+func (e *Engine) Reload(set *rule.Set) { e.next = set }
+
+// swap is part of a transaction: after a rollback the old set is back, and the next Tick swaps again.
+func (e *Engine) swap(out *pipeline.Output) {
+	old := e.rules
+	e.use(e.next)
+	for _, id := range slices.Sorted(maps.Keys(old)) {
+		r := old[id]
+		if e.rules[id] == r {
+			continue
+		}
+		for _, key := range slices.Sorted(maps.Keys(r.keys)) {
+			k := r.keys[key]
+			e.touchKey(k)
+			c := e.at(k)
+			c.out.Now, c.out.Alerts = out.Now, out.Alerts
+			k.judge.close(c)
+			out.Alerts = c.out.Alerts
+			e.forget(k)
+		}
+	}
+}
+
 func (e *Engine) use(set *rule.Set) {
 	e.set = set
 	old := e.rules
 	e.rules = make(map[string]*ruleState, len(set.Rules))
 	for _, r := range set.Rules {
-		if s := old[r.ID]; s != nil && s.rule.Version == r.Version {
+		if s := old[r.ID]; s != nil && s.rule.Version == r.Version && s.rule.Digest == r.Digest {
 			s.rule = r
 			e.rules[r.ID] = s
 			continue
@@ -164,6 +194,8 @@ func newJudge(r *rule.Rule) judge {
 		return &sequence{}
 	case rule.Growth:
 		return &growth{}
+	case rule.NewValue:
+		return &newValue{}
 	case rule.Absence:
 		return &absence{}
 	}
@@ -249,8 +281,8 @@ func (e *Engine) judge(k *keyed, s *pipeline.Signal, out *pipeline.Output) {
 	e.timers.schedule(k, due, e.watermark)
 }
 
-// Tick moves the watermark past input partitions that have gone silent. The caller calls it once a poll, after the
-// poll's signals.
+// Tick moves the watermark past input partitions that have gone silent, and swaps in a set that was given to Reload. The
+// caller calls it once a poll, after the poll's signals.
 func (e *Engine) Tick(out *pipeline.Output) {
 	changed := false
 	for _, o := range e.origins {
@@ -261,6 +293,9 @@ func (e *Engine) Tick(out *pipeline.Output) {
 	}
 	if changed {
 		e.advance(out)
+	}
+	if e.next != nil && e.next != e.set {
+		e.swap(out)
 	}
 }
 
@@ -432,6 +467,7 @@ func appendChangelogKey(b []byte, r *rule.Rule, key string) []byte {
 	b = append(b, changelogKey)
 	b = appendText(b, r.ID)
 	b = binary.AppendUvarint(b, uint64(r.Version))
+	b = binary.LittleEndian.AppendUint64(b, r.Digest)
 	return append(b, key...)
 }
 
@@ -444,7 +480,7 @@ func appendOriginID(b []byte, id pipeline.TopicPartition) []byte {
 var errState = errors.New("state is damaged or of another version")
 
 // Restore takes a record of the changelog, in its order, before the first signal. States of rules that the set does not
-// have, or has in another version, are ignored.
+// have, or has in another version or with another digest, are ignored.
 func (e *Engine) Restore(key, value []byte) error {
 	if len(key) == 0 || len(value) > 0 && value[0] != stateVersion {
 		return fmt.Errorf("restore %q: %w", key, errState)
@@ -460,9 +496,9 @@ func (e *Engine) Restore(key, value []byte) error {
 		o.time, o.offset, o.seq = d.varint(), d.varint(), uint32(d.uvarint())
 		e.watermark = max(e.watermark, d.varint())
 	case changelogKey:
-		id, version := kd.text(), int(kd.uvarint())
+		id, version, digest := kd.text(), int(kd.uvarint()), kd.uint64()
 		r := e.rules[id]
-		if r == nil || r.rule.Version != version {
+		if r == nil || r.rule.Version != version || r.rule.Digest != digest {
 			return nil
 		}
 		if old := r.keys[string(kd.rest)]; old != nil && !kd.bad {

@@ -223,6 +223,15 @@ func (g *growth) due(*call) (due int64, keep bool) {
 	return due, keep
 }
 
+func (g *growth) close(c *call) {
+	for _, one := range g.series {
+		if one.episode != nil {
+			x := alert.Join(&one.context, &g.context)
+			one.episode.Resolve(c.rule, &x, &c.out)
+		}
+	}
+}
+
 func (g *growth) encode(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(g.series)))
 	for _, one := range g.series {

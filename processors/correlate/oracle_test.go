@@ -288,6 +288,50 @@ func TestAbsenceEqualsOracle(t *testing.T) {
 	}
 }
 
+const newValueRule = `
+id: V
+kind: new_value
+key: ev.Actor
+when: ev.Type == "flow"
+value: ev.SrcIP
+learn: 2m
+memory: 3m
+`
+
+func TestNewValueEqualsOracle(t *testing.T) {
+	set := load(t, newValueRule)
+	alerts, quiet := 0, 0
+	for seed := range uint64(*seeds) {
+		rng := rand.New(rand.NewPCG(seed, 7))
+		events := stream(rng, 40, 5+20*rng.Float64(), "flow")
+		fired := map[string]bool{}
+		for i, e := range events {
+			born, known := e.Time, false
+			for j := i - 1; j >= 0 && born.Sub(events[j].Time) <= 3*time.Minute; j-- {
+				if events[j].Actor == e.Actor {
+					born = events[j].Time
+				}
+			}
+			for _, other := range events[:i] {
+				known = known || other.Actor == e.Actor && other.SrcIP == e.SrcIP && e.Time.Sub(other.Time) <= 3*time.Minute
+			}
+			if !known && e.Time.Sub(born) >= 2*time.Minute {
+				fired["V|"+e.Actor+"|"+e.SrcIP.String()] = true
+			} else {
+				quiet++
+			}
+		}
+		want := slices.Sorted(maps.Keys(fired))
+		if got, _, _ := run(t, set, shuffle(t, rng, set, events, 3, 0)); !slices.Equal(got, want) {
+			t.Fatalf("seed %d: %v fired, want %v", seed, got, want)
+		}
+		alerts += len(want)
+	}
+	if alerts < *seeds/2 || quiet < *seeds/2 {
+		t.Errorf("%d values fired and %d events did not: the streams prove too little", alerts, quiet)
+	}
+}
+
 // describe is all that an engine has said.
 func describe(out *pipeline.Output) string {
 	var b strings.Builder
@@ -344,7 +388,7 @@ evidence: {when: ev.Type == "auth.failed"}
 `
 
 func mixed(t testing.TB, rng *rand.Rand, set *rule.Set, n int) []pipeline.Signal {
-	events := stream(rng, n, 3, "auth.failed", "auth.success", "a", "b", "c", "db.size", "heartbeat", "approved", "deployed", "attack")
+	events := stream(rng, n, 3, "auth.failed", "auth.success", "a", "b", "c", "db.size", "heartbeat", "approved", "deployed", "attack", "flow", "flow")
 	size := 50e9
 	for i := range events {
 		events[i].Host = "db-1"
@@ -356,8 +400,8 @@ func mixed(t testing.TB, rng *rand.Rand, set *rule.Set, n int) []pipeline.Signal
 
 // A transaction that is rolled back leaves no trace, wherever it was cut.
 func TestRollbackLeavesNoTrace(t *testing.T) {
-	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule)
-	for seed := range uint64(*seeds/5) {
+	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule, newValueRule)
+	for seed := range uint64(*seeds / 5) {
 		rng := rand.New(rand.NewPCG(seed, 4))
 		in := mixed(t, rng, set, 300)
 		cfg := Config{Lateness: 30 * time.Second, MaxKeys: 2}
@@ -399,8 +443,8 @@ func TestRollbackLeavesNoTrace(t *testing.T) {
 
 // An engine restored from the changelog goes on as the one that wrote it; seeing signals again changes nothing.
 func TestRestoreFromChangelog(t *testing.T) {
-	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule)
-	for seed := range uint64(*seeds/6) {
+	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule, newValueRule)
+	for seed := range uint64(*seeds / 6) {
 		rng := rand.New(rand.NewPCG(seed, 5))
 		in := mixed(t, rng, set, 300)
 		cfg := Config{Lateness: 30 * time.Second}
@@ -540,5 +584,67 @@ func TestIdlePartitions(t *testing.T) {
 	mark(0, at(200), at(71))
 	if w, _ := e.Watermark(); !w.Equal(at(500)) {
 		t.Errorf("watermark %s went back", w)
+	}
+}
+
+// Reloading swaps a whole set: what has not changed keeps its state, what is gone is resolved, and a rollback takes the
+// swap back until it is committed.
+func TestReload(t *testing.T) {
+	before := load(t, thresholdRule, sequenceRule, newValueRule)
+	after := load(t, thresholdRule+"\nconfidence: 50\n", strings.Replace(sequenceRule, "within: 3m", "within: 4m", 1), absenceRule)
+	for seed := range uint64(*seeds / 6) {
+		rng := rand.New(rand.NewPCG(seed, 8))
+		in := mixed(t, rng, before, 200)
+		e, out := New(before, Config{Lateness: 30 * time.Second}), &pipeline.Output{Now: t0}
+		for i := range in {
+			e.Process(&in[i], out)
+		}
+		e.Tick(out)
+		e.Commit()
+		held := states(e)
+		open := map[string]bool{}
+		for _, a := range out.Alerts {
+			open[a.DedupKey] = a.Status != pipeline.StatusResolved
+		}
+		e.Reload(after)
+		for range 3 {
+			out.Reset(t0)
+			e.Tick(out)
+			resolved := 0
+			for _, a := range out.Alerts {
+				if a.Status != pipeline.StatusResolved || a.Rule == "T" || !open[a.DedupKey] {
+					t.Fatalf("seed %d: the swap says %s of %s", seed, a.Status, a.DedupKey)
+				}
+				resolved++
+			}
+			for key, isOpen := range open {
+				if isOpen && !strings.HasPrefix(key, "T|") {
+					resolved--
+				}
+			}
+			if resolved != 0 {
+				t.Fatalf("seed %d: %+d alerts of rules that are gone were resolved", seed, resolved)
+			}
+			for key, v := range states(e) {
+				if strings.HasPrefix(key, "T|") && held[key] != v || strings.HasPrefix(key, "S|") || strings.HasPrefix(key, "V|") {
+					t.Fatalf("seed %d: state of %s is %q", seed, key, v)
+				}
+			}
+			e.Rollback()
+			if now := states(e); !maps.Equal(now, held) {
+				t.Fatalf("seed %d: after a rollback %s", seed, differ(now, held))
+			}
+		}
+		out.Reset(t0)
+		e.Tick(out)
+		e.Dirty(func(key, value []byte) {
+			if len(value) > 0 && key[0] == changelogKey {
+				t.Fatalf("seed %d: the swap changed the state of %q", seed, key)
+			}
+		})
+		e.Commit()
+		if e.set != after {
+			t.Fatal("the set was not swapped")
+		}
 	}
 }

@@ -37,7 +37,7 @@ const maxHits = 64
 func (q *sequence) observe(c *call, s *pipeline.Signal) {
 	t := s.Time.UnixNano()
 	if role := c.rule.Steps[s.Step].Role; role >= rule.RoleUntil {
-		q.end(c, role, t)
+		q.stop(c, role, t)
 		return
 	}
 	if q.cleared != 0 && t <= q.cleared {
@@ -121,7 +121,7 @@ func (q *sequence) fire(c *call, s *pipeline.Signal, final hit) {
 			e.Add(h.time, h.id, 1)
 		}
 	}
-	e.Fire(c.rule, &q.context, final.time, s.Ingest, rule.LevelWarn, &c.out)
+	e.Fire(c.rule, &q.context, final.time, s.Ingest, c.rule.Level(s.Values), &c.out)
 }
 
 // path returns the matches that led to the final one, oldest first.
@@ -151,8 +151,8 @@ func (q *sequence) path(r *rule.Rule, final hit) []hit {
 	return path
 }
 
-// end forgets what led up to time t, and with a resolve step ends the alert as well.
-func (q *sequence) end(c *call, role rule.Role, t int64) {
+// stop forgets what led up to time t, and with a resolve step ends the alert as well.
+func (q *sequence) stop(c *call, role rule.Role, t int64) {
 	q.cleared = max(q.cleared, t)
 	for i := range q.steps {
 		q.steps[i] = slices.DeleteFunc(q.steps[i], func(h hit) bool { return h.time <= t })
@@ -205,6 +205,12 @@ func (q *sequence) due(c *call) (due int64, keep bool) {
 		due, keep = max(due, e.Ends(r)), true
 	}
 	return due, keep
+}
+
+func (q *sequence) close(c *call) {
+	if q.episode != nil {
+		q.episode.Resolve(c.rule, &q.context, &c.out)
+	}
 }
 
 func (q *sequence) encode(b []byte) []byte {

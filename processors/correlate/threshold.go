@@ -365,6 +365,12 @@ func (w *window) due(c *call) (due int64, keep bool) {
 	return due, keep
 }
 
+func (w *window) close(c *call) {
+	if w.episode != nil {
+		w.episode.Resolve(c.rule, &w.context, &c.out)
+	}
+}
+
 func (w *window) encode(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(w.entries)))
 	slice := int64(0)

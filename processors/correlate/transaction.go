@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+
+	"github.com/tocsin-project/tocsin/processors/rule"
 )
 
 // transaction is what it takes to undo everything since the last Commit: the encoded state of each key as it was when it
@@ -16,6 +18,8 @@ type transaction struct {
 	stats     Stats
 	watermark int64
 	touches   uint64
+	set       *rule.Set
+	rules     map[string]*ruleState
 }
 
 type undoKey struct {
@@ -35,6 +39,7 @@ func (t *transaction) begin(e *Engine) {
 	t.number++
 	clear(t.keys)
 	t.keys, t.arena, t.origins = t.keys[:0], t.arena[:0], t.origins[:0]
+	t.set, t.rules = e.set, e.rules
 	t.stats, t.watermark, t.touches = e.stats, e.watermark, e.touches
 }
 
@@ -104,6 +109,12 @@ func (e *Engine) Rollback() {
 			continue
 		}
 		*u.origin = u.before
+	}
+	if e.set != t.set {
+		e.set, e.rules = t.set, t.rules
+		for _, r := range t.set.Rules {
+			e.rules[r.ID].rule = r
+		}
 	}
 	e.last, e.slowest = nil, nil
 	e.stats, e.watermark, e.touches = t.stats, t.watermark, t.touches

@@ -17,10 +17,12 @@ import (
 
 // Bounds and defaults of a rule's times.
 const (
-	minWindow    = time.Second
-	maxWindow    = 7 * 24 * time.Hour
-	maxWithin    = 366 * 24 * time.Hour
-	defaultDedup = time.Hour
+	minWindow     = time.Second
+	maxWindow     = 7 * 24 * time.Hour
+	maxWithin     = 366 * 24 * time.Hour
+	defaultDedup  = time.Hour
+	defaultLearn  = 24 * time.Hour
+	defaultMemory = 30 * 24 * time.Hour
 	// defaultEvidence is how many attack events within minutes make growth an attack.
 	defaultEvidence = 10
 	maxStepCount    = 10_000
@@ -42,11 +44,11 @@ type reader struct {
 	set  *Set
 	rule *Rule
 
-	key, having, title, summary ast.Node
-	names                       []string // of aggregates, by index
-	arguments                   []*value // of aggregates that have one
-	captured                    map[string]bool
-	ends                        []ending
+	key, having, newValue, crit, title, summary ast.Node
+	names                                       []string // of aggregates, by index
+	arguments                                   []*value // of aggregates that have one
+	captured                                    map[string]bool
+	ends                                        []ending
 }
 
 // ending is a step that ends something; such steps come after all others.
@@ -109,8 +111,17 @@ func (r *reader) read(root ast.Node) {
 	switch kind {
 	case Match:
 		known["when"] = func(n ast.Node) { r.when(n, Step{ID: "match"}) }
+		known["crit"] = func(n ast.Node) { r.crit = n }
 		known["resolve"] = resolve
 		required = append(required, "when")
+	case NewValue:
+		rule.Learn, rule.Memory = defaultLearn, defaultMemory
+		known["when"] = func(n ast.Node) { r.when(n, Step{ID: "value"}) }
+		known["value"] = func(n ast.Node) { r.newValue = n }
+		known["learn"] = func(n ast.Node) { rule.Learn = r.duration(n, "learn", 0, maxWithin) }
+		known["memory"] = func(n ast.Node) { rule.Memory = r.duration(n, "memory", minWindow, maxWithin) }
+		known["crit"] = func(n ast.Node) { r.crit = n }
+		required = append(required, "when", "value")
 	case Threshold:
 		known["when"] = func(n ast.Node) { r.when(n, Step{ID: "count"}) }
 		known["window"] = func(n ast.Node) { rule.Window = r.duration(n, "window", minWindow, maxWindow) }
@@ -278,16 +289,17 @@ func (r *reader) report(n ast.Node, what string, errs []exprError) {
 	}
 }
 
-func (r *reader) condition(n ast.Node, what string) *condition {
+// condition reads a condition. It returns its text as it was understood, too.
+func (r *reader) condition(n ast.Node, what string) (*condition, string) {
 	tree := r.expression(n, what, "bool")
 	if tree == nil {
-		return nil
+		return nil, ""
 	}
 	c, err := r.set.atoms.condition(tree)
 	if err != nil {
 		r.failAt(n, what+": "+err.Error(), "")
 	}
-	return c
+	return c, tree.String()
 }
 
 func (r *reader) value(n ast.Node, what string) *value {
@@ -316,7 +328,7 @@ func (r *reader) keyOf(n ast.Node) (parts []*value) {
 
 // when adds a step that has nothing but a condition.
 func (r *reader) when(n ast.Node, s Step) {
-	s.when = r.condition(n, "when")
+	s.when, s.When = r.condition(n, "when")
 	r.add(s)
 }
 
@@ -328,7 +340,7 @@ func (r *reader) add(s Step) {
 // step reads a step of its own mapping.
 func (r *reader) step(n ast.Node, s Step) {
 	known := keys{
-		"when": func(n ast.Node) { s.when = r.condition(n, "when") },
+		"when": func(n ast.Node) { s.when, s.When = r.condition(n, "when") },
 		"key":  func(n ast.Node) { s.key = r.keyOf(n) },
 	}
 	if s.Role == RoleWhile {
@@ -395,7 +407,7 @@ func (r *reader) sample(n ast.Node) {
 		s.values[i] = constant
 	}
 	seen := r.mapping(n, "the sample", keys{
-		"when":     func(n ast.Node) { s.when = r.condition(n, "when") },
+		"when":     func(n ast.Node) { s.when, s.When = r.condition(n, "when") },
 		"value":    func(n ast.Node) { s.values[SampleValue] = r.value(n, "value") },
 		"capacity": func(n ast.Node) { s.values[SampleCapacity] = r.value(n, "capacity") },
 		"series":   func(n ast.Node) { s.values[SampleSeries] = r.value(n, "series") },
@@ -477,6 +489,18 @@ func (r *reader) finish() {
 	if r.key != nil {
 		key = r.keyOf(r.key)
 	}
+	if len(rule.Steps) > 0 {
+		first := &rule.Steps[0]
+		if r.newValue != nil {
+			first.values = append(first.values, r.value(r.newValue, "value"))
+		}
+		if r.crit != nil {
+			rule.HasCrit = true
+			v := &value{}
+			v.when, v.text = r.condition(r.crit, "crit")
+			first.values = append(first.values, v)
+		}
+	}
 	if r.having != nil {
 		h, errs := newHaving(r.text(r.having, "having"), r.names)
 		r.report(r.having, "having", errs)
@@ -490,7 +514,7 @@ func (r *reader) finish() {
 	if rule.Kind == Growth && len(rule.Steps) == 2 && rule.Steps[0].Role == RoleSample {
 		slices.Reverse(rule.Steps) // where both have a field, the alert speaks of the sample's: that of the last step
 	}
-	if rule.Kind != Match && rule.Kind != Threshold {
+	if len(rule.Steps) > 1 && rule.Kind != Match && rule.Kind != Threshold {
 		for _, s := range rule.Steps[:rule.LastStep()+1] {
 			steps = append(steps, s.ID)
 		}

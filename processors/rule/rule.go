@@ -1,7 +1,10 @@
 package rule
 
 import (
+	"fmt"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/tocsin-project/tocsin/pipeline"
 )
@@ -16,10 +19,11 @@ const (
 	Sequence  Kind = "sequence"  // steps in the order of event time
 	Growth    Kind = "growth"    // a size that grows exponentially while it is under attack
 	Absence   Kind = "absence"   // what should have come did not
+	NewValue  Kind = "new_value" // a value that its key has not had before
 )
 
 // Kinds lists all kinds.
-var Kinds = []Kind{Match, Threshold, Sequence, Growth, Absence}
+var Kinds = []Kind{Match, Threshold, Sequence, Growth, Absence, NewValue}
 
 // Rule is what one rule file says. It is read-only once loaded, and shared by all workers.
 type Rule struct {
@@ -28,6 +32,9 @@ type Rule struct {
 	Title   string
 	Kind    Kind
 	Path    string // file that it was read from
+	// Digest is a hash of all that state depends on: state of the same rule, version and digest can be kept. Words,
+	// subscriptions and severities are not part of it.
+	Digest uint64
 
 	// Why says what the rule is for, FalsePositives when it is wrong, Runbook what to do when it fires: text for people.
 	Why            string
@@ -47,7 +54,11 @@ type Rule struct {
 	// Lateness, where it is not 0, is how long an absence waits for late events, in place of the engine's bound.
 	Lateness time.Duration
 	// Dedup is the time in which a further firing of the same key belongs to the same alert.
-	Dedup      time.Duration
+	Dedup time.Duration
+	// Learn is how old a key must be before a new value of it matters, Memory how long a value is known.
+	Learn, Memory time.Duration
+	// HasCrit tells that the last of a signal's values says whether the event is worse: "1" where it is.
+	HasCrit    bool
 	Aggregates []Aggregate
 	Having     *Having
 
@@ -58,10 +69,10 @@ type Rule struct {
 	Entities     []Entity
 }
 
-// Levels of an alert, in rising order. All kinds but growth know only the first.
+// Levels of an alert, in rising order.
 const (
 	LevelWarn     = iota // growth: early, with evidence of an attack
-	LevelCrit            // growth: sustained, with evidence of an attack
+	LevelCrit            // growth: sustained, with evidence of an attack; match and new_value: the condition of crit
 	LevelImminent        // growth: sustained, and full in less than five minutes
 	levelCount
 )
@@ -105,6 +116,9 @@ type Step struct {
 	// Count matches must lie.
 	Within time.Duration
 
+	// When is the condition as it was understood, for those who explain it.
+	When string
+
 	when *condition
 	key  []*value
 	// values are what a signal of the step carries: an argument for each aggregate that has one, or what the kind wants.
@@ -136,6 +150,34 @@ const (
 	SampleCapacity        // bytes at which it is full; empty where unknown
 	SampleSeries          // name of the series among those of the key
 )
+
+// digest hashes what state depends on: how events are judged and keyed, what signals carry and how it is counted.
+func (r *Rule) digest() uint64 {
+	h := xxhash.New()
+	fmt.Fprintf(h, "%q %d %d %d %d %d %t %q %q\n", r.Kind, r.Window, r.Before, r.Learn, r.Memory, r.Dedup, r.HasCrit, r.Columns, r.Entities)
+	for _, s := range r.Steps {
+		fmt.Fprintf(h, "%d %d %d %q %q", s.Role, s.Count, s.Within, s.When, s.columns)
+		for _, v := range s.key {
+			fmt.Fprintf(h, " %q", v.text)
+		}
+		for _, v := range s.values {
+			fmt.Fprintf(h, " =%q", v.text)
+		}
+		h.Write([]byte{'\n'})
+	}
+	for _, a := range r.Aggregates {
+		fmt.Fprintf(h, "%d %d ", a.Op, a.Value)
+	}
+	return h.Sum64()
+}
+
+// Level is what the signal of a match or a new value says of its alert.
+func (r *Rule) Level(values []string) int {
+	if r.HasCrit && len(values) > 0 && values[len(values)-1] != "" {
+		return LevelCrit
+	}
+	return LevelWarn
+}
 
 // Entity is one thing that an alert is about: a name for people, and the column that holds it.
 type Entity struct{ Name, Column string }

@@ -135,6 +135,7 @@ func Load(files []File) (*Set, error) {
 	}
 	slices.SortFunc(set.Rules, func(a, b *Rule) int { return strings.Compare(a.ID, b.ID) })
 	for number, r := range set.Rules {
+		r.Digest = r.digest()
 		for i := range r.Steps {
 			set.steps = append(set.steps, stepRef{r, number, i, &r.Steps[i]})
 		}
