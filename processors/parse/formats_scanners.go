@@ -5,4 +5,8 @@ var scannerFormats = []Format{
 	gitleaks,
 	bundlerAudit,
 	dockerBench,
+	sarif,
+	gosec,
+	bandit,
+	semgrep,
 }

@@ -349,7 +349,7 @@ func findingKey(e *pipeline.Event) uint64 {
 	if len(e.Vulns) > 0 {
 		what = e.Vulns[0]
 	}
-	where := purlBase(e.Purl)
+	where := first(purlBase(e.Purl), e.Attr("package.name"))
 	if where == "" {
 		where = normalPath(e.Attr("code.file.path"))
 	}
@@ -362,6 +362,7 @@ func findingKey(e *pipeline.Event) uint64 {
 		_, _ = d.WriteString(s)
 		_, _ = d.Write([]byte{0})
 	}
+	_, _ = d.WriteString(e.Attr("fingerprint")) // tells two places in one file apart, where the tool has a stable one
 	return d.Sum64()
 }
 

@@ -377,7 +377,8 @@ func (c *scrubber) value(k name, i int) int {
 	q := quoteAt(s, i)
 	if q.width == 0 {
 		end := c.bareEnd(k, i)
-		if !secretValue(k.class, s[i:end], blank && s[next-1] == ':') {
+		prose := blank && s[next-1] == ':'
+		if !secretValue(k.class, s[i:end], prose) || prose && c.sentence(k, s[i:end], end) {
 			return next
 		}
 		return c.mask(c.afterScheme(k, i, end), end)
@@ -403,6 +404,26 @@ func (c *scrubber) value(k name, i int) int {
 			return next
 		}
 	}
+}
+
+// sentence reports whether name and value are words of a sentence: "rejects bad password: failure: ...".
+func (c *scrubber) sentence(k name, v string, end int) bool {
+	s := c.s
+	word := strings.TrimSuffix(v, ":")
+	if strings.Trim(word, "abcdefghijklmnopqrstuvwxyz") != "" {
+		return false
+	}
+	if len(word) < len(v) {
+		return true
+	}
+	switch word {
+	case "success", "failure", "failed", "passed", "error", "ok", "skipped", "cancelled", "valid", "invalid", "incorrect", "wrong",
+		"accepted", "rejected", "denied", "expired", "changed", "missing", "must", "not", "is", "should", "cannot":
+		return true
+	}
+	before := k.start >= 2 && s[k.start-1] == ' ' && isWord(s[k.start-2])
+	after := end+1 < len(s) && s[end] == ' ' && isWord(s[end+1])
+	return before && after
 }
 
 // afterScheme returns where the credential of a header begins: behind its scheme.

@@ -108,6 +108,7 @@ var innocent = []string{
 	"pass: 48", `"pass": 12`, "result=PASS", "PASS: TestX (0.00s)", "bypass=true",
 	"-----BEGIN CERTIFICATE-----\nMIIEpAIBAAKCAQEA7bq8o1c2\n-----END CERTIFICATE-----",
 	"ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC7 ana@laptop",
+	"rejects bad password: failure: values differ", "accepts good password: success", "your password: must be longer",
 	"annotations authorization.k8s.io/decision=allow",
 }
 
