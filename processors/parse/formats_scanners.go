@@ -9,4 +9,8 @@ var scannerFormats = []Format{
 	gosec,
 	bandit,
 	semgrep,
+	govulncheck,
+	npmAudit,
+	pipAudit,
+	osvScanner,
 }

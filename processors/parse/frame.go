@@ -179,6 +179,24 @@ func valueEnd(b []byte) (int, error) {
 	return 0, errors.New("JSON ends within a value")
 }
 
+// eachValue calls f with every JSON value of b, one after the other, until it returns an error.
+func eachValue(b []byte, f func([]byte) error) error {
+	for {
+		b = b[skipSpace(b):]
+		if len(b) == 0 {
+			return nil
+		}
+		end, err := valueEnd(b)
+		if err != nil {
+			return err
+		}
+		if err := f(b[:end]); err != nil {
+			return err
+		}
+		b = b[end:]
+	}
+}
+
 var errTooDeep = fmt.Errorf("nested deeper than %d levels", maxDepth)
 
 // stringEnd returns the index behind the closing quote of the JSON string that opens at b[i].

@@ -131,6 +131,20 @@ func member(b []byte, key string) []byte {
 	return nil
 }
 
+// firstMember returns the first member of the JSON array b when that is an object, nil otherwise.
+func firstMember(b []byte) []byte {
+	if len(b) == 0 || b[0] != '[' {
+		return nil
+	}
+	if b = b[1:]; len(b) == 0 {
+		return nil
+	}
+	if b = b[skipSpace(b):]; len(b) == 0 || b[0] != '{' {
+		return nil
+	}
+	return b
+}
+
 // xmlRoot returns the local name of the first element, past declaration, comments and DOCTYPE.
 func xmlRoot(b []byte) string {
 	for {
