@@ -60,7 +60,7 @@ func (db *DB) insert(ctx context.Context, q ch.Query) error {
 		return err
 	}
 	// ch-go looks at the context between packets only: a server that stops in the middle of one would hold it for ever.
-	stop := context.AfterFunc(ctx, func() { c.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	err = c.Do(ctx, q)
 	if !stop() {
 		err = errors.Join(ctx.Err(), err)
@@ -106,14 +106,14 @@ func (p *pool) put(c *ch.Client, ok bool) {
 		p.idle = append(p.idle, c)
 		return
 	}
-	c.Close()
+	_ = c.Close() // broken or no longer wanted
 	p.drop()
 }
 
 // drop closes the idle connections; p.mu is held.
 func (p *pool) drop() {
 	for _, c := range p.idle {
-		c.Close()
+		_ = c.Close() // broken or no longer wanted
 	}
 	p.idle = nil
 }

@@ -56,7 +56,7 @@ func runChild(lib, config string) int {
 	go func() {
 		awaitEnd()
 		asked.Store(true)
-		syscall.Close(silent[1])
+		_ = syscall.Close(silent[1]) // the engine sees the end of its input
 		time.Sleep(childGrace)
 		fmt.Fprintf(os.Stderr, "no clean end within %v\n", childGrace)
 		os.Exit(1)
@@ -83,7 +83,7 @@ func awaitEnd() {
 	signal.Notify(term, syscall.SIGTERM, syscall.SIGINT)
 	cut := make(chan struct{})
 	go func() {
-		io.Copy(io.Discard, os.Stdin)
+		_, _ = io.Copy(io.Discard, os.Stdin) // ends with the parent, however it ends
 		close(cut)
 	}()
 	select {
