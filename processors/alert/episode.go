@@ -181,6 +181,9 @@ func (e *Episode) send(r *rule.Rule, x *Context, sub *rule.Subscription, team *T
 	if labels := x.Column(r, -1, "labels"); labels != "" {
 		a.Labels = strings.Split(labels, ",")
 	}
+	if a.SuppressedBy = suppressed(r, a.Labels); a.SuppressedBy != "" {
+		a.Status = pipeline.StatusSuppressed
+	}
 	if sub.Team == pipeline.TeamSec { // campaigns are for security's eyes until they are disclosed
 		a.Campaign = x.Column(r, -1, "campaign_id")
 	}
@@ -199,6 +202,18 @@ func (e *Episode) send(r *rule.Rule, x *Context, sub *rule.Subscription, team *T
 	}
 	a.Links = links(r, a)
 	out.Alerts = append(out.Alerts, a)
+}
+
+// suppressed returns the label under which the rule is not meant, or "".
+func suppressed(r *rule.Rule, labels []string) string {
+	for _, l := range labels {
+		for _, s := range r.Suppress {
+			if l == s || strings.HasSuffix(s, ":") && strings.HasPrefix(l, s) {
+				return l
+			}
+		}
+	}
+	return ""
 }
 
 // ID returns the id of the alert that a team gets. start is the beginning of the dedup window, Unix nanoseconds.

@@ -162,3 +162,26 @@ func TestLongTextsAreClipped(t *testing.T) {
 		}
 	}
 }
+
+func TestSuppressedByLabel(t *testing.T) {
+	r := load(t, `[{team: sec, severity: 4}]`)
+	loud := *r
+	loud.Suppress = []string{"maintenance:"}
+	quiet := *r
+	quiet.Suppress = []string{"flaky", "chaos:"}
+	for _, c := range []struct {
+		rule *rule.Rule
+		want string
+	}{{&loud, "sec firing v1 s4"}, {&quiet, "sec suppressed v1 s4"}} {
+		x, e, out := &Context{}, &Episode{Key: "k"}, &Output{}
+		x.Note(c.rule, &pipeline.Signal{Step: 1, Time: t0, Fields: []pipeline.Attr{{Key: "labels", Value: "simulated,chaos:12"}}})
+		e.Add(t0.UnixNano(), uuid.New(), 1)
+		e.Fire(c.rule, x, t0.UnixNano(), t0, rule.LevelWarn, out)
+		if c.rule == &quiet && out.Alerts[0].SuppressedBy != "chaos:12" {
+			t.Errorf("suppressed by %q", out.Alerts[0].SuppressedBy)
+		}
+		if got := records(out); got != c.want {
+			t.Errorf("sent %q, want %q", got, c.want)
+		}
+	}
+}

@@ -204,7 +204,7 @@ func (r *caseReader) fill(n ast.Node, s string, i int) string {
 func (r *caseReader) expectation(n ast.Node) Expectation {
 	line, _ := position(n)
 	x := Expectation{Line: line, Count: 1}
-	statuses := []string{pipeline.StatusFiring, pipeline.StatusUpdated, pipeline.StatusResolved}
+	statuses := []string{pipeline.StatusFiring, pipeline.StatusUpdated, pipeline.StatusSuppressed, pipeline.StatusResolved}
 	seen := r.mapping(n, "an expected alert", keys{
 		"team":     func(n ast.Node) { x.Team = r.word(n, "team", subscribers) },
 		"class":    func(n ast.Node) { x.Class = r.word(n, "class", classes) },

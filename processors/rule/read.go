@@ -94,6 +94,7 @@ func (r *reader) read(root ast.Node) {
 		"phases":          func(n ast.Node) { r.phases(n) },
 		"confidence":      func(n ast.Node) { rule.Confidence = uint8(r.int(n, "confidence", 1, 100)) },
 		"playground":      func(n ast.Node) { rule.Playground = r.bool(n, "playground") },
+		"suppress":        func(n ast.Node) { rule.Suppress = r.texts(n, "suppress") },
 		"subscriptions":   func(n ast.Node) { r.list(n, "subscriptions", r.subscription) },
 		"dedup":           func(n ast.Node) { rule.Dedup = r.duration(n, "dedup", time.Minute, 30*24*time.Hour) },
 		"alert": func(n ast.Node) {

@@ -46,6 +46,10 @@ type Rule struct {
 	// Playground is set where the rule also judges events labelled "playground".
 	Playground bool
 
+	// Suppress are labels, or kinds of labels ending in a colon, under which the rule is not meant: its alerts are then
+	// stored, with the label, but no team is called.
+	Suppress []string
+
 	Subscriptions []Subscription
 	Steps         []Step
 	// Window is the length of a threshold's sliding window; of an absence, how long after its trigger what is expected may

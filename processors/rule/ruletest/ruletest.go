@@ -4,7 +4,6 @@ package ruletest
 
 import (
 	"context"
-	"encoding/xml"
 	"fmt"
 	"io"
 	"slices"
@@ -213,40 +212,4 @@ func (r *Report) WriteText(w io.Writer) {
 		fmt.Fprintf(w, "note: %s has no passing test in which it nearly fires\n", id)
 	}
 	fmt.Fprintf(w, "%d tests, %d failed\n", len(r.Results), failed)
-}
-
-// WriteJUnit writes the report as JUnit XML.
-func (r *Report) WriteJUnit(w io.Writer) error {
-	type failure struct {
-		Message string `xml:"message,attr"`
-	}
-	type testcase struct {
-		Class    string    `xml:"classname,attr"`
-		Name     string    `xml:"name,attr"`
-		File     string    `xml:"file,attr"`
-		Line     int       `xml:"line,attr"`
-		Seconds  float64   `xml:"time,attr"`
-		Failures []failure `xml:"failure"`
-	}
-	suite := struct {
-		XMLName  xml.Name   `xml:"testsuite"`
-		Name     string     `xml:"name,attr"`
-		Tests    int        `xml:"tests,attr"`
-		Failures int        `xml:"failures,attr"`
-		Cases    []testcase `xml:"testcase"`
-	}{Name: "tocsin rules", Tests: len(r.Results)}
-	for _, x := range r.Results {
-		c := testcase{Class: x.Case.Rule, Name: x.Case.Name, File: x.Case.Path, Line: x.Case.Line, Seconds: x.Elapsed.Seconds()}
-		if len(x.Failures) > 0 {
-			suite.Failures++
-			c.Failures = []failure{{strings.Join(x.Failures, "\n")}}
-		}
-		suite.Cases = append(suite.Cases, c)
-	}
-	b, err := xml.MarshalIndent(suite, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write junit: %w", err)
-	}
-	_, err = w.Write(append(append([]byte(xml.Header), b...), '\n'))
-	return err
 }
