@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
 	"github.com/tocsin-project/tocsin/pipeline/console/consoletest"
 )
 
@@ -17,10 +18,15 @@ func TestDashboardsOnAnEmptyWarehouse(t *testing.T) {
 func TestDashboardsOnASeededWarehouse(t *testing.T) {
 	db, now := migrated(t), time.Now()
 	seed(t, db, now)
-	var event string
-	if err := db.QueryRow(t.Context(), "SELECT toString(any(event_id)) FROM events WHERE notEmpty(attributes)").Scan(&event); err != nil {
+	consoletest.Dashboards(t, serve(t, Config{DB: db}),
+		consoletest.Range{From: now.Add(-time.Hour), To: now, Vars: map[string]string{"id": "203.0.113.7", "event": anyEvent(t, db)}}, true)
+}
+
+// anyEvent returns the id of an event that has attributes.
+func anyEvent(t testing.TB, db *clickhouse.DB) (id string) {
+	t.Helper()
+	if err := db.QueryRow(t.Context(), "SELECT toString(any(event_id)) FROM events WHERE notEmpty(attributes)").Scan(&id); err != nil {
 		t.Fatal(err)
 	}
-	consoletest.Dashboards(t, serve(t, Config{DB: db}),
-		consoletest.Range{From: now.Add(-time.Hour), To: now, Vars: map[string]string{"id": "203.0.113.7", "event": event}}, true)
+	return id
 }

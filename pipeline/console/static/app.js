@@ -24,6 +24,7 @@ const byId = (id) => document.getElementById(id);
 // open shows what the address asks for.
 async function open() {
   const state = read();
+  delete document.body.dataset.loaded;
   page.abort?.abort();
   clearTimeout(page.timer);
   try {
@@ -45,6 +46,7 @@ async function open() {
     refresh: state.refresh ?? board.refresh ?? '', vars: presets(board, state.vars), given: state,
   };
   page.view.range = resolve(page.view.from, page.view.to);
+  await firsts(board, page.view);
   document.title = `${board.title} · tocsin`;
   drawNav(board.uid);
   drawBar();
@@ -57,6 +59,15 @@ function presets(board, given) {
     if (v.type !== 'datasource') vars[v.name] ??= [v.current?.value ?? (v.includeAll ? ALL : '')].flat();
   }
   return vars;
+}
+
+// firsts gives a variable that must have one value, and has none yet, the first that there is.
+async function firsts(board, view) {
+  for (const v of board.templating?.list ?? []) {
+    if (v.type !== 'query' || v.includeAll || view.vars[v.name].some((value) => value !== '')) continue;
+    const result = await ask('values', view, { name: v.name }).catch(() => ({ rows: [] }));
+    if (result.rows.length) view.vars[v.name] = [String(result.rows[0][0])];
+  }
 }
 
 // go changes the address and shows what it then asks for.

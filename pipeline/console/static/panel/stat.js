@@ -12,7 +12,7 @@ export function draw(root, { panel, results, view }) {
   const result = results[main.refId];
   const tiles = main.format === 0 ? overTime(panel, result, view) : oneRow(panel, result);
   const details = extra ? detailsOf(results[extra.refId], panel) : new Map();
-  root.replaceChildren(h('ul.tiles', {}, tiles.map((tile) => h('li', {}, draw1(tile, details.get(tile.name), view)))));
+  root.replaceChildren(h('ul.tiles', {}, tiles.map((tile) => draw1(tile, details.get(tile.name), view))));
 }
 
 function overTime(panel, result, view) {
@@ -38,11 +38,12 @@ function detailsOf(result, panel) {
 
 function draw1(tile, facts, view) {
   const shown = display(tile.config, tile.value);
+  const long = shown.text.length > 13;
   const severity = facts?.find((f) => f.field.name === 'severity');
   const worst = severity && severity.value > 1 ? display(severity.field.config, severity.value) : null;
   const content = [
     h('span.tile-name', {}, tile.name),
-    h('span.tile-value', { class: shown.text.length > 13 ? 'long' : null, style: shown.color ? { color: cssColor(shown.color) } : {} }, shown.text,
+    h('span.tile-value', { class: long ? 'long' : null, style: shown.color ? { color: cssColor(shown.color) } : {} }, shown.text,
       shown.word && h('small', {}, ` ${shown.word}`)),
     facts && h('span.tile-facts', {},
       worst && h('span.badge', { style: { '--badge': cssColor(worst.color) } }, worst.text),
@@ -53,7 +54,7 @@ function draw1(tile, facts, view) {
   const edge = worst?.color ?? (shown.color === 'text' ? null : shown.color);
   const attributes = { class: 'tile', style: edge ? { '--edge': cssColor(edge) } : {} };
   const linked = anchor(tile.config.links, { view, value: tile.name, series: tile.name, row: tile.row }, content, attributes);
-  return linked === content ? h('div', attributes, content) : linked;
+  return h('li', { class: long ? 'wide' : null }, linked === content ? h('div', attributes, content) : linked);
 }
 
 // sparkline is the shape of a series, without axes.

@@ -15,7 +15,7 @@ export function draw(root, { panel, results, view, sort }) {
     if (by) order.sort((a, b) => compare(by.values[a], by.values[b]) * (sort.down ? -1 : 1));
   }
   const head = shown.map((f) => h('th', {
-    scope: 'col', class: isNumber(f) && !f.config.mappings ? 'number' : null,
+    scope: 'col', class: classes({ number: isFigure(f) }),
     'aria-sort': sort.by === f.name ? (sort.down ? 'descending' : 'ascending') : null,
     style: f.config.custom?.width ? { width: `${f.config.custom.width}px` } : {},
   }, h('button.sort', { type: 'button', onclick: () => sort.set(f.name) }, f.label, h('span.sort-mark', { 'aria-hidden': 'true' }))));
@@ -26,6 +26,11 @@ export function draw(root, { panel, results, view, sort }) {
   root.replaceChildren(h('div.table-scroll', { tabindex: '0', role: 'region', 'aria-label': panel.title },
     h('table', {}, h('thead', {}, h('tr', {}, head)), h('tbody', {}, body))));
 }
+
+// isFigure tells whether a column is read as figures, and so stands to the right: codes with words for them are not.
+const isFigure = (field) => isNumber(field) && !field.config.mappings?.some((m) => m.type === 'value' && Object.keys(m.options).length > 2);
+
+const classes = (wanted) => Object.keys(wanted).filter((name) => wanted[name]).join(' ') || null;
 
 function compare(a, b) {
   if (a === b) return 0;
@@ -47,7 +52,7 @@ function cell(field, value, row, view) {
   if (word && kind) content.append(h('span.hidden', {}, ` (${word})`));
   return h('td', {
     'data-label': field.label,
-    class: [isNumber(field) && !field.config.mappings ? 'number' : '', field.config.custom?.cellOptions?.wrapText ? 'wrap' : '', value === '' || value === null ? 'empty' : ''].join(' ').trim() || null,
+    class: classes({ number: isFigure(field), wrap: field.config.custom?.cellOptions?.wrapText, empty: value === '' || value === null }),
     title: typeof value === 'string' && value.length > 40 ? value : null,
   }, anchor(field.config.links, { view, value, text, series: field.name, row }, content));
 }

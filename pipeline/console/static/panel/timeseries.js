@@ -233,7 +233,7 @@ function rule(u, scale, value, color, dash) {
   if (along ? p < left || p > left + width : p < top || p > top + height) return;
   const { ctx } = u;
   ctx.save();
-  ctx.strokeStyle = paint(color);
+  ctx.strokeStyle = paint(color, 0.7);
   ctx.lineWidth = devicePixelRatio;
   ctx.setLineDash(dash.map((d) => d * devicePixelRatio));
   ctx.beginPath();
