@@ -222,7 +222,9 @@ func (x *excessState) clip(now int64) float64 {
 	return 1.5
 }
 
-// poissonNats is the log likelihood ratio of n events where mean were expected; 0 if n is not more.
+// poissonNats is the log likelihood ratio of n events where mean were expected, half the Poisson
+// deviance (McCullagh and Nelder, Generalized Linear Models, 1989, 2.3); 0 if n is not more. Half an
+// event is added to the mean, or the first ever would be infinitely improbable.
 func poissonNats(n, mean float64) float64 {
 	mean += 0.5
 	if n <= mean {

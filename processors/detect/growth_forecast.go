@@ -79,7 +79,7 @@ type coursePoint struct {
 	weight      float64
 }
 
-// fitCourse fits ln(seen) by least squares (Gauss-Newton; in logarithms the noise is even), once with
+// fitCourse fits ln(seen) by least squares (Gauss-Newton, Björck 1996, 9.2; in logarithms the noise is even), once with
 // an excess that goes on day and night, once with one that follows the shape of the day.
 func (x *excessState) fitCourse(now int64) (tr trendState, ok bool) {
 	var buf [courseScales * courseBuckets]coursePoint

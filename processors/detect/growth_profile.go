@@ -50,8 +50,9 @@ type profileState struct {
 // usualRates are rates per second, or what they come to over a tick.
 type usualRates struct{ Activity, Logins, Tests float64 }
 
-// ratioState follows the logarithm of a ratio of decaying sums. Its step is bounded, so a migration
-// or an attack of some hours moves it little; it remembers a day of ticks.
+// ratioState follows the logarithm of a ratio of decaying sums by stochastic approximation (Robbins
+// and Monro 1951) with a bounded step (Huber 1964), so a migration or an attack of some hours moves
+// it little; it remembers a day of ticks.
 type ratioState struct {
 	Num, Den float64
 	Log      float64
@@ -107,7 +108,7 @@ type tick struct {
 	activity float64    // of clients, in the profile's unit
 	few      float64    // activity that is never worth a thought
 	usual    usualRates // expected over the tick
-	logins   float64    // failed logins expected, given what was received
+	logins   float64    // failed logins expected, given the activity
 	bulk     bool       // rows came without the commits clients would need for them
 	rewrite  float64    // bytes written without rows, while commits ran wild
 }
