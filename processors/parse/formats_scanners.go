@@ -13,4 +13,8 @@ var scannerFormats = []Format{
 	npmAudit,
 	pipAudit,
 	osvScanner,
+	gitlabReport,
+	dependabot,
+	grype,
+	trivy,
 }
