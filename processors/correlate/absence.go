@@ -2,6 +2,7 @@ package correlate
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"time"
 
@@ -192,6 +193,20 @@ func (a *absence) close(c *call) {
 	if a.episode != nil {
 		a.episode.Resolve(c.rule, &a.context, &c.out)
 	}
+}
+
+func (a *absence) explain(r *rule.Rule) []string {
+	var lines []string
+	for _, h := range a.pending {
+		lines = append(lines, fmt.Sprintf("waits for what is expected until %s", formatTime(h.time+int64(r.Window))))
+	}
+	if n := len(a.came); n > 0 {
+		lines = append(lines, fmt.Sprintf("what is expected came last at %s", formatTime(a.came[n-1])))
+	}
+	if _, while := absenceSteps(r); while >= 0 {
+		lines = append(lines, fmt.Sprintf("while: %d of %d", len(a.attack), r.Steps[while].Count))
+	}
+	return append(lines, explainEpisode(a.episode)...)
 }
 
 func (a *absence) encode(b []byte) []byte {

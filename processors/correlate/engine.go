@@ -96,6 +96,8 @@ type judge interface {
 	due(c *call) (due int64, keep bool)
 	// close resolves what is open: the rule is gone.
 	close(c *call)
+	// explain says how far the key is, for people, a line each.
+	explain(r *rule.Rule) []string
 	// encode appends the state; decode reads it into an empty one.
 	encode(b []byte) []byte
 	decode(d *decoder)
@@ -211,6 +213,15 @@ func (e *Engine) Keys() (n int) {
 		n += len(r.keys)
 	}
 	return n
+}
+
+// Explain says how far the state of a rule's key is and what is missing, a line each; none where there is no state.
+func (e *Engine) Explain(id, key string) []string {
+	r := e.rules[id]
+	if r == nil || r.keys[key] == nil {
+		return nil
+	}
+	return r.keys[key].judge.explain(r.rule)
 }
 
 // Watermark returns the event time up to which everything is expected to have come; ok is false before there is one.

@@ -2,6 +2,7 @@ package correlate
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -230,6 +231,16 @@ func (g *growth) close(c *call) {
 			one.episode.Resolve(c.rule, &x, &c.out)
 		}
 	}
+}
+
+func (g *growth) explain(r *rule.Rule) []string {
+	lines := []string{fmt.Sprintf("%d events of evidence are remembered; an attack is %d within minutes above the usual",
+		len(g.evidence), r.Steps[g.evidenceStep(r)].Count)}
+	for _, one := range g.series {
+		lines = append(lines, fmt.Sprintf("%s: %.0f bytes at %s", one.name, one.size, formatTime(one.time)))
+		lines = append(lines, explainEpisode(one.episode)...)
+	}
+	return lines
 }
 
 func (g *growth) encode(b []byte) []byte {

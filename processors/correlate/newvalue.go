@@ -2,6 +2,7 @@ package correlate
 
 import (
 	"encoding/binary"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/tocsin-project/tocsin/pipeline"
 	"github.com/tocsin-project/tocsin/processors/alert"
+	"github.com/tocsin-project/tocsin/processors/rule"
 )
 
 // newValue is the state of a key of a new_value rule: the values that the key has had, and since when it is known. A
@@ -108,6 +110,14 @@ func (v *newValue) close(c *call) {
 	for _, e := range v.episodes {
 		e.Resolve(c.rule, &v.context, &c.out)
 	}
+}
+
+func (v *newValue) explain(r *rule.Rule) []string {
+	lines := []string{fmt.Sprintf("%d values are known; new ones matter from %s on", len(v.values), formatTime(v.born+int64(r.Learn)))}
+	for _, e := range v.episodes {
+		lines = append(lines, explainEpisode(e)...)
+	}
+	return lines
 }
 
 func (v *newValue) encode(b []byte) []byte {

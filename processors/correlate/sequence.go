@@ -2,6 +2,7 @@ package correlate
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 
 	"github.com/google/uuid"
@@ -211,6 +212,22 @@ func (q *sequence) close(c *call) {
 	if q.episode != nil {
 		q.episode.Resolve(c.rule, &q.context, &c.out)
 	}
+}
+
+func (q *sequence) explain(r *rule.Rule) []string {
+	var lines []string
+	for i, hits := range q.steps {
+		armed := 0
+		for _, h := range hits {
+			if h.armed {
+				armed++
+			}
+		}
+		s := &r.Steps[i]
+		lines = append(lines, fmt.Sprintf("step %s: %d of %d within %s, and %d that came before their turn",
+			s.ID, armed, s.Count, rule.FormatDuration(s.Within), len(hits)-armed))
+	}
+	return append(lines, explainEpisode(q.episode)...)
 }
 
 func (q *sequence) encode(b []byte) []byte {

@@ -2,6 +2,7 @@ package correlate
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -369,6 +370,15 @@ func (w *window) close(c *call) {
 	if w.episode != nil {
 		w.episode.Resolve(c.rule, &w.context, &c.out)
 	}
+}
+
+func (w *window) explain(r *rule.Rule) []string {
+	lines := []string{fmt.Sprintf("%d entries in the last window of %s; it fires when %s", w.hi-w.lo, rule.FormatDuration(r.Window), r.Having.Text)}
+	values := w.aggregates(r, nil)
+	for i, a := range r.Aggregates {
+		lines = append(lines, fmt.Sprintf("%s = %g", a.Name, values[i]))
+	}
+	return append(lines, explainEpisode(w.episode)...)
 }
 
 func (w *window) encode(b []byte) []byte {

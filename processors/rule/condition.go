@@ -129,14 +129,14 @@ func newAtom(n ast.Node) atom {
 			return t.compare(n.Operator, n.Left)
 		}
 		if f, ok := numberOperand(n.Left); ok {
-			return compareNumber(f, n.Operator, n.Right)
+			return atom{test: compareNumber(f, n.Operator, n.Right), column: columnOf(n.Left)}
 		}
 		if f, ok := numberOperand(n.Right); ok {
-			return compareNumber(f, mirrored[n.Operator], n.Left)
+			return atom{test: compareNumber(f, mirrored[n.Operator], n.Left), column: columnOf(n.Right)}
 		}
 		if f, ok := listOperand(n.Right); ok && n.Operator == "in" {
 			if s, ok := n.Left.(*ast.StringNode); ok {
-				return atom{test: func(e *event) bool { return slices.Contains(f(e), s.Value) }}
+				return atom{test: func(e *event) bool { return slices.Contains(f(e), s.Value) }, column: columnOf(n.Right)}
 			}
 		}
 	case *ast.CallNode:
@@ -162,7 +162,7 @@ func textOperand(n ast.Node) (operand, bool) {
 	case *ast.MemberNode:
 		if name, ok := eventField(n); ok {
 			if get := textFields[name]; get != nil {
-				return operand{name: name, column: columnOf(name), get: get}, true
+				return operand{name: name, column: columnOf(n), get: get}, true
 			}
 		}
 	case *ast.CallNode:
@@ -288,7 +288,8 @@ func (o operand) in(list *ast.ArrayNode) atom {
 
 var mirrored = map[string]string{"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
-func compareNumber(get func(*event) float64, op string, n ast.Node) atom {
+// compareNumber returns the comparison with a constant, or nil.
+func compareNumber(get func(*event) float64, op string, n ast.Node) func(*event) bool {
 	var want float64
 	switch n := n.(type) {
 	case *ast.IntegerNode:
@@ -296,23 +297,23 @@ func compareNumber(get func(*event) float64, op string, n ast.Node) atom {
 	case *ast.FloatNode:
 		want = n.Value
 	default:
-		return atom{}
+		return nil
 	}
 	switch op {
 	case "==":
-		return atom{test: func(e *event) bool { return get(e) == want }}
+		return func(e *event) bool { return get(e) == want }
 	case "!=":
-		return atom{test: func(e *event) bool { return get(e) != want }}
+		return func(e *event) bool { return get(e) != want }
 	case "<":
-		return atom{test: func(e *event) bool { return get(e) < want }}
+		return func(e *event) bool { return get(e) < want }
 	case "<=":
-		return atom{test: func(e *event) bool { return get(e) <= want }}
+		return func(e *event) bool { return get(e) <= want }
 	case ">":
-		return atom{test: func(e *event) bool { return get(e) > want }}
+		return func(e *event) bool { return get(e) > want }
 	case ">=":
-		return atom{test: func(e *event) bool { return get(e) >= want }}
+		return func(e *event) bool { return get(e) >= want }
 	}
-	return atom{}
+	return nil
 }
 
 // callAtom recognises ev.HasLabel("x") and inCIDR(ev.SrcIP, "x", ...).
@@ -343,7 +344,7 @@ func callAtom(n *ast.CallNode) atom {
 		}
 		networks = append(networks, p)
 	}
-	return atom{test: func(e *event) bool {
+	return atom{column: columnOf(n.Arguments[0]), test: func(e *event) bool {
 		addr := get(e).Unmap()
 		for _, p := range networks {
 			if p.Contains(addr) {
@@ -525,7 +526,9 @@ func (v *evaluator) valueOf(x *value) string {
 	return text(result)
 }
 
-func columnOf(goName string) string {
-	i := slices.IndexFunc(schemas.EventFields, func(f schemas.Field) bool { return f.Go == goName })
+// columnOf returns the column of ev.X.
+func columnOf(n ast.Node) string {
+	name, _ := eventField(n)
+	i := slices.IndexFunc(schemas.EventFields, func(f schemas.Field) bool { return f.Go == name })
 	return schemas.EventFields[i].Column
 }
