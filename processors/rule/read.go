@@ -76,9 +76,21 @@ func readRule(set *Set, path string, data []byte) (*Rule, Errors) {
 }
 
 func (r *reader) read(root ast.Node) {
-	rule := r.rule
 	kind := r.kind(root)
-	known := keys{
+	if kind == "" {
+		return // without a kind nothing else can be judged
+	}
+	r.rule.Kind = kind
+	known, required := r.keysOf(kind)
+	seen := r.mapping(root, "a "+string(kind)+" rule", known)
+	r.need(root, seen, "the rule", required...)
+	r.finish()
+}
+
+// keysOf returns what a rule of the kind may hold, and what it must. schemas/rule.schema.json says the same to editors.
+func (r *reader) keysOf(kind Kind) (known keys, required []string) {
+	rule := r.rule
+	known = keys{
 		"id": func(n ast.Node) {
 			if rule.ID = r.line(n, "id"); !idPattern.MatchString(rule.ID) {
 				r.failAt(n, fmt.Sprintf("id %q is no id", rule.ID), "a letter, then letters, digits, _ and -")
@@ -107,7 +119,7 @@ func (r *reader) read(root ast.Node) {
 		"entities": func(n ast.Node) { r.entities(n) },
 		"key":      func(n ast.Node) { r.key = n },
 	}
-	required := []string{"id", "title", "kind", "why", "subscriptions", "key", "alert"}
+	required = []string{"id", "title", "kind", "why", "subscriptions", "key", "alert"}
 	resolve := func(n ast.Node) { r.ends = append(r.ends, ending{n, Step{ID: "resolve", Role: RoleResolve}}) }
 	switch kind {
 	case Match:
@@ -148,13 +160,7 @@ func (r *reader) read(root ast.Node) {
 		known["lateness"] = func(n ast.Node) { rule.Lateness = r.duration(n, "lateness", minWindow, time.Hour) }
 		required = append(required, "expect", "within")
 	}
-	if kind == "" {
-		return // without a kind nothing else can be judged
-	}
-	rule.Kind = kind
-	seen := r.mapping(root, "a "+string(kind)+" rule", known)
-	r.need(root, seen, "the rule", required...)
-	r.finish()
+	return known, required
 }
 
 // need holds that the keys are there.
