@@ -26,7 +26,7 @@ const (
 	// loginNats, loginMargin: failed logins are an attack when they are so improbable, and so many
 	// times more than what passed as harmless before. Less finds stuffing earlier, and takes a
 	// forgetful script for it.
-	loginNats, loginMargin = 10.0, 1.8
+	loginNats, loginMargin = 9.0, 1.6
 	// rewritePart: part of the size that is rewritten in 40 minutes in an attack.
 	rewritePart = 0.012
 	// peakMemory: seconds in which what passed as harmless is forgotten.
