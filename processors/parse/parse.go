@@ -77,6 +77,7 @@ type Out struct {
 	secrets []string // to be masked wherever they stand in the piece's events
 	hash    uint64   // of the piece's content, 0 until asked for
 	encoded bool     // the piece's text does not show what its events hold (base64)
+	keyIDs  []keyID  // public ids of some of them
 	named   []bool   // for each event of the piece: the format gave it an identity
 }
 
@@ -127,13 +128,37 @@ func (o *Out) reject(line int, data []byte, reason string) {
 
 // Secret notes a secret that the tool printed. It is masked wherever it stands in the piece's events and dead letters.
 // The result is its keyed fingerprint, which joins what different tools say of the same secret; formats put it into
-// attribute "credential".
+// attribute "credential". Where the secret shows a public id, events with that fingerprint get it as "credential.id":
+// it is all that the logs of its use will know.
 func (o *Out) Secret(secret string) (fingerprint string) {
 	if len(strings.Trim(secret, "*")) < 4 { // masked already, or too short to be told from ordinary text
 		return ""
 	}
 	o.secrets = append(o.secrets, secret)
-	return o.parser.fingerprint(secret)
+	fingerprint = o.parser.fingerprint(secret)
+	if id := accessKeyID(secret); id != "" {
+		o.keyIDs = append(o.keyIDs, keyID{fingerprint, id})
+	}
+	return fingerprint
+}
+
+// keyID is the public id of a secret.
+type keyID struct{ fingerprint, id string }
+
+// accessKeyID returns the AWS access key id in s, "" where there is none.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+func accessKeyID(s string) string {
+	const length = 20
+	for _, prefix := range [...]string{"AKIA", "ASIA"} {
+		i := strings.Index(s, prefix)
+		if i < 0 || len(s) < i+length {
+			continue
+		}
+		if id := s[i : i+length]; strings.Trim(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == "" {
+			return id
+		}
+	}
+	return ""
 }
 
 // Config is what the parser needs to know of its surroundings.
@@ -188,7 +213,7 @@ func (p *Parser) Process(_ context.Context, b *pipeline.Batch) error {
 func (p *Parser) record(b *pipeline.Batch, i int) {
 	r := &b.Records[i]
 	o := &p.out
-	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], named: o.named[:0]}
+	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], keyIDs: o.keyIDs[:0], named: o.named[:0]}
 	failed := len(b.Failures)
 
 	data, err := p.payload(r.Value)
@@ -261,6 +286,7 @@ var newline = []byte{'\n'}
 func (p *Parser) piece(o *Out, data []byte, line int, r *pipeline.Record) {
 	o.piece = &Input{Data: data, Line: line, Record: r}
 	o.first, o.secrets, o.named, o.hash, o.encoded = len(o.batch.Events), o.secrets[:0], o.named[:0], 0, false
+	o.keyIDs = o.keyIDs[:0]
 	if err := guardDepth(data); err != nil {
 		o.reject(line, data, err.Error())
 		return
@@ -283,6 +309,11 @@ func (p *Parser) finish(o *Out, r *pipeline.Record) {
 		}
 		if !o.named[i] {
 			e.ID = o.identity(i)
+		}
+		for _, k := range o.keyIDs {
+			if e.Attr("credential") == k.fingerprint && e.Attr("credential.id") == "" {
+				e.SetAttr("credential.id", k.id)
+			}
 		}
 		for j := range r.Headers {
 			if column, ok := strings.CutPrefix(r.Headers[j].Key, "tocsin_"); ok && column != "source" {

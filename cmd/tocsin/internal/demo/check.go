@@ -32,6 +32,10 @@ var Promised = []Promise{
 	{"C02", "sec"}, {"C02", "ops"}, {"C02", "mon"},
 	{"C01", "sec"}, {"C01", "dev"},
 	{"C12", "sec"},
+	{"C13", "sec"}, {"C13", "mon"}, {"C13", "ops"},
+	{"C09", "sec"}, {"C09", "ops"},
+	{"C05", "sec"}, {"C05", "dev"}, {"C05", "ops"},
+	{"C08", "sec"}, {"C08", "dev"},
 }
 
 // Result is how one check went.
@@ -191,9 +195,10 @@ func early(ctx context.Context, db *clickhouse.DB) error {
 	return nil
 }
 
+// latency leaves out the rules of absence: they wait on purpose.
 func latency(ctx context.Context, db *clickhouse.DB, speed float64) error {
 	var ms float64
-	if err := db.QueryRow(ctx, "SELECT quantile(0.95)(detect_latency_ms) FROM alerts WHERE status = 'firing'").Scan(&ms); err != nil {
+	if err := db.QueryRow(ctx, "SELECT quantile(0.95)(detect_latency_ms) FROM alerts WHERE status = 'firing' AND rule_id NOT IN ('C05', 'C08', 'C09', 'C13')").Scan(&ms); err != nil {
 		return err
 	}
 	if d := time.Duration(ms / speed * float64(time.Millisecond)); d > 2*time.Second {

@@ -9,7 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Clock is simulated time: it stands at Origin until it is started, then runs Speed times as fast as the wall's.
+// Clock is simulated time: it stands at Origin until it is started, runs Speed times as fast as the wall's, and stops where
+// the story ends: nothing falls silent only because nobody plays on.
 type Clock struct {
 	Origin time.Time
 	Speed  float64
@@ -23,7 +24,9 @@ func (c *Clock) Start() {
 }
 
 // Now returns the simulated time.
-func (c *Clock) Now() time.Time { return c.Origin.Add(time.Duration(float64(c.wall()) * c.Speed)) }
+func (c *Clock) Now() time.Time {
+	return c.Origin.Add(min(time.Duration(float64(c.wall())*c.Speed), Length))
+}
 
 // wall is how long the clock has been running.
 func (c *Clock) wall() time.Duration {

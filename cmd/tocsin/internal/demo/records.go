@@ -23,10 +23,10 @@ func (s *story) own(t time.Duration, typ, says string, fields ...string) {
 }
 
 // cdevent is a CDEvents 0.4 event.
-func (s *story) cdevent(t time.Duration, typ, says, subject, content string) {
+func (s *story) cdevent(t time.Duration, typ, says, subject, content string, headers ...string) {
 	kind, _, _ := strings.Cut(typ, ".")
 	s.add(t, TopicCI, subject, says, fmt.Sprintf(`{"context":{"version":"0.4.1","id":"cd-%d-%s","source":"/ci/pay","type":"dev.cdevents.%s","timestamp":"%s"},"subject":{"id":%q,"source":"/ci/pay","type":%q,"content":{%s}}}`,
-		len(s.records), typ, typ, s.time(t).Format(time.RFC3339Nano), subject, kind, content))
+		len(s.records), typ, typ, s.time(t).Format(time.RFC3339Nano), subject, kind, content), headers...)
 }
 
 const githubRepo = `"repository":{"id":1,"name":"pay","full_name":"` + repoName + `","private":true,"html_url":"` + repoURL + `","clone_url":"` + repoURL + `.git","default_branch":"main","owner":{"login":"acme"}}`
@@ -166,7 +166,9 @@ func (s *story) noise(rate int) {
 		case n < 12:
 			s.cdevent(t, "service.deployed.0.2.0", "", "web", `"environment":{"id":"staging","source":"/argo"},"artifactId":"pkg:oci/web@`+goodDigest+`"`)
 		case n < 14:
-			s.cdevent(t, "artifact.published.0.2.0", "", fmt.Sprintf("pkg:oci/web@sha256:%064x", s.rng.Uint64()), `"user":"ci-bot"`)
+			image := fmt.Sprintf("pkg:oci/web@sha256:%064x", s.rng.Uint64())
+			s.cdevent(t, "artifact.signed.0.2.0", "", image, `"signature":"MEUCIQ"`)
+			s.cdevent(t+time.Second, "artifact.published.0.2.0", "", image, `"user":"ci-bot"`)
 		case n < 30:
 			s.sshd(t, "web-1", "", "Accepted publickey for %s from %s port %d ssh2: ED25519 SHA256:abc", who, fmt.Sprintf("192.0.2.%d", 1+s.rng.IntN(200)), 40000+s.rng.IntN(20000))
 		default:

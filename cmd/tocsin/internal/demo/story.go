@@ -46,6 +46,7 @@ const (
 	repoURL     = "https://git.example/acme/pay"
 	repoName    = "acme/pay"
 	mallorySHA  = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+	goodSHA     = "7d865e959b2466918c9863afca942d0fb89d7c9a"
 	badDigest   = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 	goodDigest  = "sha256:60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"
 	rack        = "pkg:gem/rack@2.2.3"
@@ -175,7 +176,7 @@ func (s *story) release() {
 }
 
 func (s *story) deployment() {
-	s.cdevent(at(10, 0), "service.deployed.0.2.0", "deployment    1.8.0 is deployed to production", "pay-api", `"environment":{"id":"production","source":"/argo"},"artifactId":"pkg:oci/pay-api@`+badDigest+`"`)
+	s.cdevent(at(10, 0), "service.deployed.0.2.0", "deployment    1.8.0 is deployed to production", "pay-api", `"environment":{"id":"production","source":"/argo"},"artifactId":"pkg:oci/pay-api@`+badDigest+`"`, "tocsin_commit_sha", mallorySHA)
 	s.suricata(at(10, 30), "", `"event_type":"dns","src_ip":"10.0.1.11","src_port":40010,"dest_ip":"10.0.0.2","dest_port":53,"proto":"UDP","host":"web-1","dns":{"type":"query","rrname":"telemetry.unknown.example","rrtype":"A"}`)
 	s.own(at(11, 0), "chaos.started", "operation     chaos experiment exp-12 begins on web-2", "title", "exp-12: latency on web-2", "host", "web-2", "labels", "chaos:exp-12")
 	for i := range 120 {
@@ -262,8 +263,13 @@ func (s *story) agents() {
 func (s *story) aftermath() {
 	s.own(at(22, 0), "policy.changed", "operation     operations blocks the addresses, truncates the partition, grows the disk", "title", "203.0.113.0/28 and the botnet are blocked", "actor", "ops:jim")
 	s.own(at(24, 0), "finding.corrected", "release       rack is mended in 1.8.1, published and deployed", "purl", rackFixed, "attributes.fixed_version", "2.2.8.1", "title", "rack is mended in 2.2.8.1", "vuln_ids", "CVE-2022-30122")
+	s.pull(at(22, 30), "opened", 44, "carol", goodSHA, false, "")
+	s.review(at(22, 50), 44, "carol", "approved", goodSHA)
+	s.pull(at(22, 55), "closed", 44, "carol", goodSHA, true, "")
+	s.own(at(23, 30), "testsuiterun.finished", "", "pipeline", "sec-authz", "outcome", "success", "labels", "sec-routine", "commit_sha", goodSHA, "title", "sec-authz passed")
 	s.add(at(24, 10), TopicCI, "pay-api", "", sbom(s.time(at(24, 10)), "1.8.1", goodDigest, "2.2.8.1"), "tocsin_artifact_digest", goodDigest, "tocsin_phase", "release")
+	s.cdevent(at(24, 15), "artifact.signed.0.2.0", "", "pkg:oci/pay-api@"+goodDigest, `"signature":"MEUCIQ"`)
 	s.cdevent(at(24, 20), "artifact.published.0.2.0", "", "pkg:oci/pay-api@"+goodDigest, `"user":"ci-bot"`)
-	s.cdevent(at(24, 30), "service.deployed.0.2.0", "", "pay-api", `"environment":{"id":"production","source":"/argo"},"artifactId":"pkg:oci/pay-api@`+goodDigest+`"`)
+	s.cdevent(at(24, 30), "service.deployed.0.2.0", "", "pay-api", `"environment":{"id":"production","source":"/argo"},"artifactId":"pkg:oci/pay-api@`+goodDigest+`"`, "tocsin_commit_sha", goodSHA)
 	s.own(at(29, 0), "backup.finished", "monitoring    backup of the monitoring data is verified", "outcome", "success", "title", "backup of tocsin verified")
 }
