@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -43,7 +42,7 @@ func matchDBSize(s *Shape) bool {
 			return false
 		}
 		var row sqlRow
-		return eachMember(object[:end], func(key string, value []byte) { row.add(key, alias(value)) }) == nil && row.isSize()
+		return eachMember(object[:end], func(key string, value []byte) { row.add(key, textOf(value)) }) == nil && row.isSize()
 	}
 	sep, names := sqlHeader(s.Data)
 	if sep == 0 {
@@ -58,7 +57,9 @@ func matchDBSize(s *Shape) bool {
 
 func parseDBSize(in *Input, out *Out) error {
 	switch b := in.Data[skipSpace(in.Data):]; {
-	case len(b) > 0 && (b[0] == '{' || b[0] == '['):
+	case len(b) > 0 && b[0] == '[':
+		return eachElement(in, out, b, func(b []byte) error { return parseDBSizeJSON(b, out) })
+	case len(b) > 0 && b[0] == '{':
 		return parseDBSizeJSON(b, out)
 	case len(b) > 0 && b[0] == '<':
 		return parseDBSizeXML(b, out)
@@ -70,49 +71,14 @@ func parseDBSizeJSON(b []byte, out *Out) error {
 	if !json.Valid(b) {
 		return errors.New("not well-formed JSON")
 	}
-	if b[0] == '[' {
-		var rows []json.RawMessage
-		if err := decode(b, &rows); err != nil {
-			return err
-		}
-		for _, r := range rows {
-			if err := parseDBSizeJSON(r, out); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	if payload := member(b, "payload"); payload != nil && member(b, "schema") != nil {
 		b = payload
 	}
 	var row sqlRow
-	err := eachMember(b, func(key string, value []byte) {
-		var t Text
-		if t.UnmarshalJSON(value) == nil {
-			row.add(key, string(t))
-		}
-	})
-	if err != nil {
+	if err := eachMember(b, func(key string, value []byte) { row.add(key, textOf(value)) }); err != nil {
 		return err
 	}
 	return row.event(out, alias(b))
-}
-
-// eachMember calls f with every key and value of a JSON object.
-func eachMember(b []byte, f func(key string, value []byte)) error {
-	var m map[string]json.RawMessage
-	if err := decode(b, &m); err != nil {
-		return err
-	}
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	for _, k := range keys {
-		f(k, m[k])
-	}
-	return nil
 }
 
 // parseDBSizeXML reads mysql --xml: <resultset><row><field name="bytes">212992</field>.

@@ -29,3 +29,75 @@ func eachElement(in *Input, out *Out, array []byte, f func(element []byte) error
 		i += end
 	}
 }
+
+// eachPair calls f with every key and value of a JSON object, in its order.
+func eachPair(b []byte, f func(key string, value []byte) error) error {
+	if len(b) == 0 || b[0] != '{' {
+		return errors.New("JSON is no object where one is expected")
+	}
+	for i := 1; ; {
+		i += skipSpace(b[i:])
+		switch {
+		case i >= len(b):
+			return errObject
+		case b[i] == '}':
+			return nil
+		case b[i] == ',':
+			i++
+			continue
+		case b[i] != '"':
+			return errObject
+		}
+		end, err := stringEnd(b, i)
+		if err != nil {
+			return err
+		}
+		key := textOf(b[i:end])
+		if i = end + skipSpace(b[end:]); i >= len(b) || b[i] != ':' {
+			return errObject
+		}
+		i++
+		if i += skipSpace(b[i:]); i >= len(b) {
+			return errObject
+		}
+		end, err = valueEnd(b[i:])
+		if err != nil {
+			return err
+		}
+		if err := f(key, b[i:i+end]); err != nil {
+			return err
+		}
+		i += end
+	}
+}
+
+// eachMember is eachPair for what cannot fail.
+func eachMember(b []byte, f func(key string, value []byte)) error {
+	return eachPair(b, func(key string, value []byte) error { f(key, value); return nil })
+}
+
+var errObject = errors.New("not well-formed JSON")
+
+// eachLeaf calls f with every value below a JSON object that is no object itself, under its keys joined by points: nested
+// and dotted keys come out alike. An array is a leaf.
+func eachLeaf(b []byte, prefix string, f func(path string, value []byte)) error {
+	return eachPair(b, func(key string, value []byte) error {
+		if prefix != "" {
+			key = prefix + "." + key
+		}
+		if value[0] == '{' {
+			return eachLeaf(value, key, f)
+		}
+		f(key, value)
+		return nil
+	})
+}
+
+// listOf returns a JSON array of texts, or a single text as a list of one.
+func listOf(b []byte) []string {
+	var s Strings
+	if s.UnmarshalJSON(b) != nil {
+		return nil
+	}
+	return s
+}
