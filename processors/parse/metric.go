@@ -26,6 +26,10 @@ func dbSize(e *pipeline.Event) {
 	case "mongodb_dbstats_dataSize", "mongodb_dbstats_storageSize", "mongodb.data.size", "mongodb.storage.size":
 		e.DBName = labelDatabase(e)
 		e.DBObject = strings.TrimPrefix(strings.TrimPrefix(e.Metric, "mongodb_dbstats_"), "mongodb.")
+	case "mysql_table_schema.data_length": // Telegraf
+		e.DBName, e.DBObject = e.Attr("schema"), e.Attr("table")
+	case "mysql_table_schema.index_length":
+		e.DBName, e.DBObject = e.Attr("schema"), e.Attr("table")+" (index)"
 	default:
 		if !sizeName(e.Metric) {
 			return
