@@ -4,7 +4,7 @@ import { h, icon, dialog } from './dom.js';
 import { get, ask } from './api.js';
 import { ago } from './format.js';
 import { HOME, ALL, href, isRelative, rangeText, read, resolve } from './state.js';
-import { rangePicker, refreshPicker, variableBar } from './controls.js';
+import { rangePicker, refreshPicker, values, variableBar } from './controls.js';
 import { Panel } from './panel/panel.js';
 
 const FOLDERS = { devsecops: 'Everybody', dev: 'Development', sec: 'Security', ops: 'Operations', mon: 'Monitoring' };
@@ -61,12 +61,14 @@ function presets(board, given) {
   return vars;
 }
 
-// firsts gives a variable that must have one value, and has none yet, the first that there is.
+// firsts gives a variable that must have one value, and has none yet, the first that there is. It keeps the texts of the
+// values, for the control to say what is chosen.
 async function firsts(board, view) {
+  view.options = {};
   for (const v of board.templating?.list ?? []) {
-    if (v.type !== 'query' || v.includeAll || view.vars[v.name].some((value) => value !== '')) continue;
-    const result = await ask('values', view, { name: v.name }).catch(() => ({ rows: [] }));
-    if (result.rows.length) view.vars[v.name] = [String(result.rows[0][0])];
+    if (v.type !== 'query' || v.includeAll) continue;
+    const options = view.options[v.name] = await values(v, view).catch(() => []);
+    if (options.length && view.vars[v.name].every((value) => value === '')) view.vars[v.name] = [options[0].value];
   }
 }
 

@@ -38,9 +38,9 @@ function pickRange(view, go) {
     },
   }, input('From', text(view.from, from)), input('To', text(view.to, to)), problem, h('button.primary', { type: 'submit' }, 'Show'));
   return [
-    h('div.quick', {}, QUICK.map(([span, words]) => h('button.menu-item', {
-      type: 'button', 'aria-pressed': String(view.from === `now-${span}` && view.to === 'now'), onclick: () => go({ from: `now-${span}`, to: 'now' }),
-    }, `Last ${words}`))),
+    h('div.quick', {}, QUICK.map((start) => h('button.menu-item', {
+      type: 'button', 'aria-pressed': String(view.from === start && view.to === 'now'), onclick: () => go({ from: start, to: 'now' }),
+    }, rangeText(start, 'now')))),
     form,
   ];
 }
@@ -72,7 +72,7 @@ function textbox(v, view, set) {
 function chooser(v, view, set) {
   const chosen = view.vars[v.name] ?? [];
   const isAll = chosen.includes(ALL) || !chosen.length;
-  const known = new Map((v.options ?? []).map((o) => [o.value, o.text]));
+  const known = new Map((view.options?.[v.name] ?? v.options ?? []).map((o) => [o.value, o.text]));
   const text = isAll ? 'All' : chosen.map((c) => known.get(c) ?? (c || '(none)')).join(', ');
   const control = menu([h('span', {}, text), icon('chevron')], (close) => {
     const list = h('div.options', {}, h('p.menu-text', {}, 'Loading …'));
@@ -85,10 +85,11 @@ function chooser(v, view, set) {
   return h('div.variable', {}, h('span', { 'aria-hidden': 'true' }, v.label ?? v.name), control);
 }
 
-async function values(v, view) {
+// values lists what a variable may be. A query's first column is the value, its second, if there is one, the text for it.
+export async function values(v, view) {
   if (v.type === 'custom') return v.options.filter((o) => o.value !== ALL);
   const result = await ask('values', view, { name: v.name });
-  return result.rows.map((row) => ({ value: String(row[0]), text: String(row[0]) || '(none)' }));
+  return result.rows.map((row) => ({ value: String(row[0]), text: String(row[1] ?? row[0]) || '(none)' }));
 }
 
 // choices is a list to pick one of, or some of and apply.

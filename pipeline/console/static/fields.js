@@ -51,13 +51,14 @@ export function series(panel, result) {
 }
 
 // steady puts the steps in which nothing was counted between the others, so that a line falls to nothing instead of
-// running across. It is for counts; sizes and the like keep their gaps.
+// running across. It is for counts; sizes and the like keep their gaps. The steps at the ends that the range cuts are left
+// out: half a minute's events look like a fall.
 export function steady({ times, lines }, step, range) {
   if (!step || !times.length) return { times, lines };
-  const first = Math.ceil(range.from / step) * step;
   const every = new Set(times);
-  for (let t = first; t <= range.to; t += step) every.add(t);
-  const full = [...every].sort((a, b) => a - b);
+  for (let t = Math.ceil(range.from / step) * step; t <= range.to; t += step) every.add(t);
+  const whole = [...every].filter((t) => t >= range.from && t + step <= range.to);
+  const full = (whole.length > 2 ? whole : [...every]).sort((a, b) => a - b);
   const at = new Map(times.map((t, i) => [t, i]));
   return { times: full, lines: lines.map((line) => ({ ...line, values: full.map((t) => line.values[at.get(t)] ?? 0) })) };
 }

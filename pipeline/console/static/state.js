@@ -40,14 +40,15 @@ export function resolve(from, to, now = Date.now()) {
 // isRelative tells whether the range moves with the clock.
 export const isRelative = (to) => String(to).startsWith('now');
 
+const WORDS = { s: 'second', m: 'minute', h: 'hour', d: 'day', w: 'week' };
+
 // QUICK are the ranges that are offered.
-export const QUICK = [['15m', '15 minutes'], ['30m', '30 minutes'], ['1h', '1 hour'], ['3h', '3 hours'], ['6h', '6 hours'],
-  ['12h', '12 hours'], ['24h', '24 hours'], ['2d', '2 days'], ['7d', '7 days'], ['30d', '30 days'], ['90d', '90 days']];
+export const QUICK = ['now-15m', 'now-30m', 'now-1h', 'now-3h', 'now-6h', 'now-12h', 'now-24h', 'now-2d', 'now-7d', 'now-30d', 'now-90d'];
 
 // rangeText says the range in words.
 export function rangeText(from, to) {
-  const quick = to === 'now' && QUICK.find(([span]) => from === `now-${span}`);
-  if (quick) return `Last ${quick[1]}`;
+  const span = to === 'now' && /^now-(\d+)([smhdw])$/.exec(from);
+  if (span) return `Last ${span[1]} ${WORDS[span[2]]}${span[1] === '1' ? '' : 's'}`;
   const text = (t) => (/^now/.test(t) ? t : stamp(moment(t, 0)));
   const [a, b] = [text(from), text(to)];
   return a.slice(0, 10) === b.slice(0, 10) && a.length > 10 ? `${a} – ${b.slice(11)}` : `${a} – ${b}`;

@@ -11,6 +11,7 @@ export function draw(root, { panel, results, view }) {
   const top = Math.max(1, ...lines.flatMap((l) => l.values));
   root.replaceChildren(h('table.heatmap', {},
     h('caption.hidden', {}, panel.title),
+    h('colgroup', {}, h('col.heatmap-name'), h('col', { span: times.length })),
     h('tbody', {}, lines.map((line) => h('tr', {}, h('th', { scope: 'row', title: line.name }, line.name),
       line.values.map((v, i) => h('td', {
         title: `${line.name}, ${stamp(times[i])}: ${format(v, line.config.unit)}`,

@@ -77,7 +77,8 @@ function build(root, state, kept) {
         state.zoom({ from: u.posToVal(u.select.left, 'x'), to: u.posToVal(u.select.left + u.select.width, 'x') });
       }],
       setCursor: [(u) => showTip(u, tip, visible, data.times, state.annotations)],
-      draw: [(u) => { drawThresholds(u, panel, visible); drawAnnotations(u, state.annotations); drawNow(u, view, lastTime); }],
+      drawClear: [(u) => drawAnnotations(u, state.annotations)],
+      draw: [(u) => { drawThresholds(u, panel, visible); drawNow(u, view, lastTime); }],
     },
   };
   const plot = new uPlot(options, [data.times, ...stackedValues], canvas);
