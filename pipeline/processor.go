@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -25,11 +26,19 @@ type Sink interface {
 	// Size returns the rows and bytes in the open chunk.
 	Size() (rows, bytes int)
 	// Flush sends the open chunk as one block and returns when it is stored for good; then the chunk is empty. On an
-	// error the chunk is kept as it is, and a further Flush of the same chunk is a retry: it stores nothing twice.
+	// error the chunk is kept as it is, and a further Flush of the same chunk is a retry: it stores nothing twice. Of the
+	// errors, Refused and Permanent call for something else than a retry.
 	Flush(ctx context.Context, c Chunk) error
 	// Close gives back what the sink holds. Rows that were not flushed are forgotten: they were not committed either.
 	Close() error
 }
+
+// Refused is what Sink.Flush returns when the warehouse refuses rows for what is in them. They were taken out of the open
+// chunk. The caller publishes the dead letters, waits until they are stored, and calls Flush again for the other rows. In
+// that order nothing is lost, for the chunk's name is the same with those rows and without.
+type Refused struct{ Letters []DeadLetter }
+
+func (r *Refused) Error() string { return fmt.Sprintf("%d rows are refused", len(r.Letters)) }
 
 // Chunk names what one Flush stores: one partition's offsets [From, To), read by one epoch of the pipeline. A retry and a
 // replay after a crash carry the same chunk.
@@ -43,6 +52,8 @@ type Chunk struct {
 type Publisher interface {
 	// Publish hands the batch's signals and failures over. It copies what it needs.
 	Publish(ctx context.Context, b *Batch) error
+	// Bury hands dead letters over that no batch holds any more.
+	Bury(ctx context.Context, letters []DeadLetter) error
 	// Flush returns when everything published before is stored by the broker.
 	Flush(ctx context.Context) error
 }

@@ -203,7 +203,12 @@ func (w *Worker) flush(ctx context.Context, plan *Chunk) error {
 		} else if err := w.retry(ctx, "plan", func() error { return w.Offsets.Commit(ctx, w.Partition, c.From, &c) }); err != nil {
 			return err
 		}
-		if err := w.retry(ctx, "insert", func() error { return w.Sink.Flush(ctx, c) }); err != nil {
+		err := w.retry(ctx, "insert", func() error {
+			refused, err := w.insert(ctx, c)
+			rows -= refused
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -223,6 +228,26 @@ func (w *Worker) flush(ctx context.Context, plan *Chunk) error {
 		m.reached.WithLabelValues(topic, partition).Set(float64(w.maxTime.Unix()))
 	}
 	return nil
+}
+
+// insert stores the open chunk, without the rows that the warehouse refuses, and returns how many those were.
+func (w *Worker) insert(ctx context.Context, c Chunk) (n int, err error) {
+	for {
+		err := w.Sink.Flush(ctx, c)
+		var refused *Refused
+		if !errors.As(err, &refused) {
+			return n, err
+		}
+		n += len(refused.Letters)
+		err = w.Publisher.Bury(ctx, refused.Letters)
+		if err == nil {
+			err = w.Publisher.Flush(ctx)
+		}
+		if err != nil {
+			return n, &Permanent{fmt.Errorf("publish %d dead letters: %w", len(refused.Letters), err)}
+		}
+		w.Metrics.failed.WithLabelValues("sink").Add(float64(len(refused.Letters)))
+	}
 }
 
 // Permanent is an error that no repetition mends: the partition was lost, access was refused, a table is missing.

@@ -122,6 +122,62 @@ func TestWorkerExactlyOnce(t *testing.T) {
 	}
 }
 
+// TestWorkerLosesNoRefusedRow lets the warehouse refuse some rows, crashes workers around everything that follows, and lets
+// it refuse others or none at a random moment. Each record must be a row at most once, and a dead letter otherwise.
+func TestWorkerLosesNoRefusedRow(t *testing.T) {
+	for seed := range uint64(1000) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		warehouse, offsets, publisher := pipelinetest.NewWarehouse(), pipelinetest.NewOffsets(), &pipelinetest.Publisher{}
+		const records = 40
+		step, mendAt := 0, rng.IntN(30)
+		every, later := int64(2+rng.IntN(4)), int64(2+rng.IntN(9))
+		for crashes := 0; ; crashes++ {
+			crashAt := step + 1 + rng.IntN(12)
+			if crashes > 20 {
+				crashAt = 1 << 30
+			}
+			crash := func() error {
+				if step++; step == crashAt {
+					return pipelinetest.ErrCrash
+				}
+				return nil
+			}
+			w, sink := newWorker(warehouse, offsets, pipeline.Limits{Rows: 1 + rng.IntN(10), Bytes: 1 << 20, Interval: time.Hour})
+			w.Publisher, publisher.Fail = publisher, crash
+			sink.Fail = func(bool) error { return crash() }
+			sink.Refuse = func(offset int64) bool {
+				if step > mendAt {
+					return offset%later == 0 && later < 6 // or none any more
+				}
+				return offset%every == 0
+			}
+			offsets.Fail = func(bool, *pipeline.Chunk) error { return crash() }
+			next, plan := offsets.Position()
+			in := make(chan *pipeline.Batch, records)
+			for o := next; o < records; o++ {
+				in <- batch(o)
+			}
+			close(in)
+			err := w.Run(t.Context(), in, next, plan)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, pipelinetest.ErrCrash.Err) {
+				t.Fatal(err)
+			}
+		}
+		rows, letters := warehouse.Offsets(), map[int64]bool{}
+		for _, d := range publisher.Letters {
+			letters[d.Offset] = true
+		}
+		for o := range int64(records) {
+			if n := rows[o]; n > 1 || n == 0 && !letters[o] {
+				t.Fatalf("seed %d: offset %d is stored %d times, in the dead letters: %v", seed, o, n, letters[o])
+			}
+		}
+	}
+}
+
 func crashing(t *testing.T, seed uint64) string {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	var topic []int64 // with gaps, as compaction and transaction markers leave them

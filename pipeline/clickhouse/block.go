@@ -24,17 +24,25 @@ func (t *table[R]) block() *block[R] {
 // giveBack ends the use of a block.
 func (t *table[R]) giveBack(b *block[R]) {
 	b.input.Reset()
-	b.rows = 0
+	b.origins, b.rows = b.origins[:0], 0
 	t.free.Put(b)
 }
 
 // block is the rows of one chunk, column by column. It is what one INSERT sends, as often as it takes.
 type block[R any] struct {
-	input  proto.Input
-	checks []func(*R) error
-	adds   []func(*R)
-	sizes  []func() int
-	rows   int
+	input   proto.Input
+	checks  []func(*R) error
+	adds    []func(*R)
+	sizes   []func() int
+	picks   []func(rows []int) proto.ColInput
+	origins []origin // by row
+	rows    int
+}
+
+// origin is the record that a row stems from.
+type origin struct {
+	offset int64
+	millis int64 // its Kafka time, since 1970
 }
 
 func newBlock[R any](t *table[R]) *block[R] {
@@ -47,12 +55,13 @@ func newBlock[R any](t *table[R]) *block[R] {
 			b.checks = append(b.checks, cell.check)
 		}
 		b.sizes = append(b.sizes, cell.size)
+		b.picks = append(b.picks, cell.pick)
 	}
 	return b
 }
 
 // add copies a row in, or says why it does not fit the table.
-func (b *block[R]) add(r *R) error {
+func (b *block[R]) add(r *R, from origin) error {
 	for _, check := range b.checks {
 		if err := check(r); err != nil {
 			return err
@@ -61,15 +70,41 @@ func (b *block[R]) add(r *R) error {
 	for _, add := range b.adds {
 		add(r)
 	}
+	b.origins = append(b.origins, from)
 	b.rows++
 	return nil
 }
 
 // size returns the bytes that the rows take in memory.
 func (b *block[R]) size() int {
-	n := 0
+	n := 16 * len(b.origins)
 	for _, size := range b.sizes {
 		n += size()
 	}
 	return n
+}
+
+// pick returns a copy of the block that holds those rows only.
+func (b *block[R]) pick(rows []int) proto.Input {
+	input := make(proto.Input, len(b.input))
+	for i, pick := range b.picks {
+		input[i] = proto.InputColumn{Name: b.input[i].Name, Data: pick(rows)}
+	}
+	return input
+}
+
+// value returns what a row has in a column of text.
+func (b *block[R]) value(column string, row int) []byte {
+	for i := range b.input {
+		if b.input[i].Name != column {
+			continue
+		}
+		switch c := b.picks[i]([]int{row}).(type) {
+		case *text:
+			return c.values()[0]
+		case *lowCard:
+			return c.words.values()[0]
+		}
+	}
+	panic("BUG: no column of text is named " + column)
 }

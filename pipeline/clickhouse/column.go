@@ -23,20 +23,35 @@ type column[R any] struct {
 type cell[R any] struct {
 	data proto.ColInput
 	add  func(*R)
-	size func() int // bytes of memory in use
+	size func() int                      // bytes of memory in use
+	pick func(rows []int) proto.ColInput // a copy that holds those rows only; they rise
 	// check says why the row's value does not fit the column, and is called before add; nil where every value fits.
 	check func(*R) error
 }
 
 // fixed makes a column of one of ch-go's columns whose values take width bytes.
-func fixed[R any, C interface {
+func fixed[R, E any, S ~[]E, C interface {
+	*S
 	proto.ColInput
 	proto.Resettable
-}](name, typ string, width int, open func() (C, func(*R))) column[R] {
+}](name, typ string, width int, get func(*R) E) column[R] {
 	return column[R]{name: name, open: func() cell[R] {
-		data, add := open()
-		return cell[R]{data: typed{data, data, proto.ColumnType(typ)}, add: add, size: func() int { return width * data.Rows() }}
+		rows := new(S)
+		as := func(rows *S) typed { return typed{C(rows), C(rows), proto.ColumnType(typ)} }
+		return cell[R]{
+			data: as(rows), add: func(r *R) { *rows = append(*rows, get(r)) }, size: func() int { return width * len(*rows) },
+			pick: func(of []int) proto.ColInput { return as(pick(rows, of)) },
+		}
 	}}
+}
+
+// pick returns a copy of those rows.
+func pick[S ~[]E, E any](rows *S, of []int) *S {
+	picked := make(S, len(of))
+	for i, row := range of {
+		picked[i] = (*rows)[row]
+	}
+	return &picked
 }
 
 // typed gives a column the very type that the table's column has, so that the server converts nothing.
@@ -49,75 +64,47 @@ type typed struct {
 func (t typed) Type() proto.ColumnType { return t.typ }
 
 func u8[R any](name string, get func(*R) uint8) column[R] {
-	return fixed(name, "UInt8", 1, func() (*proto.ColUInt8, func(*R)) {
-		c := new(proto.ColUInt8)
-		return c, func(r *R) { c.Append(get(r)) }
-	})
+	return fixed[R, uint8, proto.ColUInt8](name, "UInt8", 1, get)
 }
 
 func u16[R any](name string, get func(*R) uint16) column[R] {
-	return fixed(name, "UInt16", 2, func() (*proto.ColUInt16, func(*R)) {
-		c := new(proto.ColUInt16)
-		return c, func(r *R) { c.Append(get(r)) }
-	})
+	return fixed[R, uint16, proto.ColUInt16](name, "UInt16", 2, get)
 }
 
 func u32[R any](name string, get func(*R) uint32) column[R] {
-	return fixed(name, "UInt32", 4, func() (*proto.ColUInt32, func(*R)) {
-		c := new(proto.ColUInt32)
-		return c, func(r *R) { c.Append(get(r)) }
-	})
+	return fixed[R, uint32, proto.ColUInt32](name, "UInt32", 4, get)
 }
 
 func u64[R any](name string, get func(*R) uint64) column[R] {
-	return fixed(name, "UInt64", 8, func() (*proto.ColUInt64, func(*R)) {
-		c := new(proto.ColUInt64)
-		return c, func(r *R) { c.Append(get(r)) }
-	})
+	return fixed[R, uint64, proto.ColUInt64](name, "UInt64", 8, get)
 }
 
 func i32[R any](name string, get func(*R) int32) column[R] {
-	return fixed(name, "Int32", 4, func() (*proto.ColInt32, func(*R)) {
-		c := new(proto.ColInt32)
-		return c, func(r *R) { c.Append(get(r)) }
-	})
+	return fixed[R, int32, proto.ColInt32](name, "Int32", 4, get)
 }
 
 func i64[R any](name string, get func(*R) int64) column[R] {
-	return fixed(name, "Int64", 8, func() (*proto.ColInt64, func(*R)) {
-		c := new(proto.ColInt64)
-		return c, func(r *R) { c.Append(get(r)) }
-	})
+	return fixed[R, int64, proto.ColInt64](name, "Int64", 8, get)
 }
 
 func f64[R any](name string, get func(*R) float64) column[R] {
-	return fixed(name, "Float64", 8, func() (*proto.ColFloat64, func(*R)) {
-		c := new(proto.ColFloat64)
-		return c, func(r *R) { c.Append(get(r)) }
-	})
+	return fixed[R, float64, proto.ColFloat64](name, "Float64", 8, get)
 }
 
 func id[R any](name string, get func(*R) uuid.UUID) column[R] {
-	return fixed(name, "UUID", 16, func() (*proto.ColUUID, func(*R)) {
-		c := new(proto.ColUUID)
-		return c, func(r *R) { c.Append(get(r)) }
-	})
+	return fixed[R, uuid.UUID, proto.ColUUID](name, "UUID", 16, get)
 }
 
 // ip stores the zero Addr as ::, and IPv4 mapped.
 func ip[R any](name string, get func(*R) netip.Addr) column[R] {
-	return fixed(name, "IPv6", 16, func() (*proto.ColIPv6, func(*R)) {
-		c := new(proto.ColIPv6)
-		return c, func(r *R) { c.Append(get(r).As16()) }
-	})
+	return fixed[R, proto.IPv6, proto.ColIPv6](name, "IPv6", 16, func(r *R) proto.IPv6 { return get(r).As16() })
 }
 
 // millis is a DateTime64 in milliseconds, which on the wire is their number since 1970. A time outside of what the type
 // holds becomes the nearest that it does: 1970 also for the zero time.Time.
 func millis[R any](name string, get func(*R) time.Time) column[R] {
-	return fixed(name, "DateTime64(3, 'UTC')", 8, func() (*proto.ColInt64, func(*R)) {
-		c := new(proto.ColInt64)
-		return c, func(r *R) { c.Append(min(max(get(r).UnixMilli(), 0), lastMilli)) }
+	return fixed[R, int64, proto.ColInt64](name, "DateTime64(3, 'UTC')", 8, func(r *R) int64 {
+		return min(max(get(r).UnixMilli(), 0), lastMilli)
 	})
 }
 
@@ -132,9 +119,13 @@ func word[R any](name string, first int, words []string, get func(*R) string) co
 	}
 	return column[R]{name: name, open: func() cell[R] {
 		c := &enum{first: first, words: words, word: words[0], number: int8(first)}
+		as := func(rows *proto.ColInt8) typed {
+			return typed{rows, rows, proto.ColumnType("Enum8(" + strings.Join(typ, ", ") + ")")}
+		}
 		return cell[R]{
-			data: typed{&c.rows, &c.rows, proto.ColumnType("Enum8(" + strings.Join(typ, ", ") + ")")},
+			data: as(&c.rows),
 			size: c.rows.Rows,
+			pick: func(of []int) proto.ColInput { return as(pick(&c.rows, of)) },
 			check: func(r *R) error {
 				if w := get(r); !c.find(w) {
 					return fmt.Errorf("column %s: %q is none of %s", name, w, strings.Join(words, ", "))
@@ -175,21 +166,21 @@ func (c *enum) find(w string) bool {
 func str[R any](name string, get func(*R) string) column[R] {
 	return column[R]{name: name, open: func() cell[R] {
 		c := new(text)
-		return cell[R]{data: c, add: func(r *R) { c.add(get(r)) }, size: c.size}
+		return cell[R]{data: c, add: func(r *R) { c.add(get(r)) }, size: c.size, pick: func(of []int) proto.ColInput { return c.pick(of) }}
 	}}
 }
 
 func low[R any](name string, get func(*R) string) column[R] {
 	return column[R]{name: name, open: func() cell[R] {
 		c := new(lowCard)
-		return cell[R]{data: c, add: func(r *R) { c.add(get(r)) }, size: c.size}
+		return cell[R]{data: c, add: func(r *R) { c.add(get(r)) }, size: c.size, pick: func(of []int) proto.ColInput { return c.pick(of) }}
 	}}
 }
 
 func lows[R any](name string, get func(*R) []string) column[R] {
 	return column[R]{name: name, open: func() cell[R] {
 		c := new(lowCards)
-		return cell[R]{data: c, size: c.size, add: func(r *R) {
+		return cell[R]{data: c, size: c.size, pick: func(of []int) proto.ColInput { return c.pick(of) }, add: func(r *R) {
 			for _, s := range get(r) {
 				c.values.add(s)
 			}
@@ -215,6 +206,26 @@ func (c *text) EncodeColumn(b *proto.Buffer) { b.Buf = append(b.Buf, c.wire...) 
 func (c *text) WriteColumn(w *proto.Writer)  { w.ChainWrite(c.wire) }
 func (c *text) Reset()                       { c.wire, c.rows = c.wire[:0], 0 }
 func (c *text) size() int                    { return len(c.wire) }
+
+// values returns the column's values; they point into it.
+func (c *text) values() [][]byte {
+	values := make([][]byte, c.rows)
+	rest := c.wire
+	for i := range values {
+		length, n := binary.Uvarint(rest)
+		rest = rest[n:]
+		values[i], rest = rest[:length], rest[length:]
+	}
+	return values
+}
+
+func (c *text) pick(rows []int) *text {
+	picked, values := new(text), c.values()
+	for _, row := range rows {
+		picked.add(string(values[row]))
+	}
+	return picked
+}
 
 // lowCard is a LowCardinality(String) column. ch-go's own keeps the strings that are appended until it is encoded; this
 // one numbers them at once, keeps a copy of each distinct one from block to block, and so neither holds on to a batch nor
@@ -316,6 +327,14 @@ func (c *lowCard) EncodeColumn(b *proto.Buffer) {
 
 func (c *lowCard) WriteColumn(w *proto.Writer) { w.ChainBuffer(c.EncodeColumn) }
 
+func (c *lowCard) pick(rows []int) *lowCard {
+	picked, words := new(lowCard), c.words.values()
+	for _, row := range rows {
+		picked.add(string(words[c.rows[row]]))
+	}
+	return picked
+}
+
 // lowCards is an Array(LowCardinality(String)) column.
 type lowCards struct {
 	ends   proto.ColUInt64 // index behind each row's last value
@@ -342,6 +361,30 @@ func (c *lowCards) Reset() {
 }
 func (c *lowCards) size() int { return 8*c.ends.Rows() + c.values.size() }
 
+// members returns the indexes of the values of those rows.
+func (c *lowCards) members(rows []int) (values []int) {
+	for _, row := range rows {
+		first := 0
+		if row > 0 {
+			first = int(c.ends[row-1])
+		}
+		for i := first; i < int(c.ends[row]); i++ {
+			values = append(values, i)
+		}
+	}
+	return values
+}
+
+func (c *lowCards) pick(rows []int) *lowCards {
+	picked := &lowCards{values: *c.values.pick(c.members(rows))}
+	end := 0
+	for _, row := range rows {
+		end += len(c.members([]int{row}))
+		picked.ends.Append(uint64(end))
+	}
+	return picked
+}
+
 // pairs is a Map(LowCardinality(String), V) column. Values are added to values, one for each key.
 type pairs[V interface {
 	proto.ColInput
@@ -349,6 +392,11 @@ type pairs[V interface {
 }] struct {
 	keys   lowCards
 	values V
+}
+
+// pick returns a copy of those rows; of picks values.
+func (c *pairs[V]) pick(rows []int, of func(V, []int) V) *pairs[V] {
+	return &pairs[V]{keys: *c.keys.pick(rows), values: of(c.values, c.keys.members(rows))}
 }
 
 func (c *pairs[V]) Type() proto.ColumnType {

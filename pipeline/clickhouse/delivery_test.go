@@ -240,7 +240,8 @@ func TestClassify(t *testing.T) {
 	f(native(proto.ErrTableIsReadOnly, ""), Retry)
 	f(native(proto.ErrKeeperException, ""), Retry)
 	f(native(proto.ErrMemoryLimitExceeded, "(total) memory limit exceeded: would use 8 GiB"), Retry)
-	f(native(proto.ErrMemoryLimitExceeded, "Query memory limit exceeded: would use 8 GiB"), Isolate)
+	f(native(proto.ErrMemoryLimitExceeded, "Query memory limit exceeded: would use 8 GiB"), Halt)
+	f(native(proto.ErrTooManyRows, ""), Halt)
 	f(native(proto.ErrTooLargeStringSize, ""), Isolate)
 	f(native(proto.ErrIncorrectData, ""), Isolate)
 	f(native(proto.ErrViolatedConstraint, ""), Isolate)
@@ -320,10 +321,6 @@ func TestClassifyByServer(t *testing.T) {
 	f("wrong password", at(refuser(t, proto.ErrAuthenticationFailed)), Halt, proto.ErrAuthenticationFailed)
 	f("no database", at(refuser(t, proto.ErrUnknownDatabase)), Halt, proto.ErrUnknownDatabase)
 	f("nobody there", at("127.0.0.1:1"), Retry, 0)
-
-	exec("ALTER TABLE events ADD CONSTRAINT c CHECK kafka_offset != 5")
-	f("a guilty row", db, Isolate, proto.ErrViolatedConstraint)
-	exec("ALTER TABLE events DROP CONSTRAINT c")
 
 	exec("CREATE MATERIALIZED VIEW thrower ENGINE = Memory AS SELECT throwIf(kafka_offset = 5) AS x FROM events")
 	f("a view that throws", db, Halt, proto.ErrFunctionThrowIfValueIsNonZero)

@@ -23,7 +23,7 @@ const (
 	Halt Reaction = iota
 	// Retry: it passes by itself. Send the same block again, with the same token, until it is taken.
 	Retry
-	// Isolate: the server refuses this very block. Cut it until the guilty rows are alone; those are dead letters.
+	// Isolate: the server refuses rows for what is in them. Those become dead letters.
 	Isolate
 )
 
@@ -48,10 +48,9 @@ var reactions = map[Reaction][]proto.Error{
 		proto.ErrUnsatisfiedQuorumForPreviousWrite, proto.ErrUnknownStatusOfInsert, proto.ErrAllReplicasAreStale,
 		proto.ErrNoRemoteShardAvailable,
 	},
+	// A view may say these as well, of rows that its table has by then. Isolating finds no guilty row there, and halts.
 	Isolate: {
-		// The block is too big.
-		proto.ErrTooManyRows, proto.ErrTooManyBytes, proto.ErrTooLargeArraySize, proto.ErrTooLargeStringSize, proto.ErrLimitExceeded,
-		// A value is refused.
+		proto.ErrTooLargeArraySize, proto.ErrTooLargeStringSize,
 		proto.ErrCannotParseText, proto.ErrCannotParseQuotedString, proto.ErrCannotParseInputAssertionFailed,
 		proto.ErrCannotParseDate, proto.ErrCannotParseDatetime, proto.ErrCannotParseNumber, proto.ErrArgumentOutOfBound,
 		proto.ErrCannotConvertType, proto.ErrIncorrectData, proto.ErrValueIsOutOfRangeOfDataType, proto.ErrViolatedConstraint,
@@ -75,10 +74,11 @@ func Classify(err error) Reaction {
 }
 
 func codeReaction(code int32, message string) Reaction {
-	// The same code for a server that is full and for a block that is too big for one query's share.
+	// The same code for a server that is full, which passes, and for a block that is too big for one query's share. Smaller
+	// blocks are for a person to decide (flush.bytes): parts of this one may be stored already, under its token.
 	if proto.Error(code) == proto.ErrMemoryLimitExceeded &&
 		(strings.Contains(message, "Query memory limit") || strings.Contains(message, "(for query)")) {
-		return Isolate
+		return Halt
 	}
 	for reaction, codes := range reactions {
 		if slices.Contains(codes, proto.Error(code)) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ClickHouse/ch-go/proto"
 	"github.com/google/uuid"
 
 	"github.com/tocsin-project/tocsin/pipeline"
@@ -80,7 +81,8 @@ var events = table[event]{name: "events", columns: []column[event]{
 func attributes[R any](name string, get func(*R) []pipeline.Attr) column[R] {
 	return column[R]{name: name, open: func() cell[R] {
 		c := &pairs[*text]{values: new(text)}
-		return cell[R]{data: c, size: func() int { return c.keys.size() + c.values.size() }, add: func(r *R) {
+		take := func(of []int) proto.ColInput { return c.pick(of, (*text).pick) }
+		return cell[R]{data: c, pick: take, size: func() int { return c.keys.size() + c.values.size() }, add: func(r *R) {
 			for _, a := range get(r) {
 				c.keys.values.add(a.Key)
 				c.values.add(a.Value)
@@ -101,7 +103,12 @@ type EventSink struct {
 
 // EventSink returns a new sink. It holds no connection and, while its chunk is empty, no memory to speak of.
 func (db *DB) EventSink() *EventSink {
-	return &EventSink{sink: sink[event]{db: db, table: &events}}
+	return &EventSink{sink: sink[event]{db: db, table: &events, content: eventContent}}
+}
+
+// eventContent tells a dead letter what a row was read from.
+func eventContent(b *block[event], row int) (source string, data []byte) {
+	return string(b.value("source", row)), b.value("raw", row)
 }
 
 // Append copies the batch's events into the open chunk, but for those that were dropped. An event with a word that its
@@ -122,7 +129,7 @@ func (s *EventSink) Append(b *pipeline.Batch) error {
 		if t, ok := s.days.clamp(e.Time, e.IngestTime); !ok {
 			row = s.skewed(e, t)
 		}
-		if err := s.add(row); err != nil {
+		if err := s.add(row, origin{e.Offset, e.IngestTime.UnixMilli()}); err != nil {
 			b.Fail(pipeline.Failure{Record: b.RecordIndex(e), Stage: "sink", Source: strings.Clone(e.Source), Reason: err.Error(), Data: []byte(e.Raw)})
 		}
 	}

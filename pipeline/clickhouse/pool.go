@@ -44,8 +44,9 @@ func newPool(cfg Config) *pool {
 	}
 }
 
-// insert sends one INSERT and returns when the server has stored it for good, or what it says against it.
-func (db *DB) insert(ctx context.Context, q ch.Query) error {
+// insert sends an INSERT, with what must come before it on the same connection, and returns when the server has stored it
+// for good, or what it says against it.
+func (db *DB) insert(ctx context.Context, queries ...ch.Query) error {
 	ctx, cancel := context.WithTimeout(ctx, db.cfg.InsertTimeout)
 	defer cancel()
 	p := db.inserts
@@ -61,7 +62,9 @@ func (db *DB) insert(ctx context.Context, q ch.Query) error {
 	}
 	// ch-go looks at the context between packets only: a server that stops in the middle of one would hold it for ever.
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
-	err = c.Do(ctx, q)
+	for i := 0; err == nil && i < len(queries); i++ {
+		err = c.Do(ctx, queries[i])
+	}
 	if !stop() {
 		err = errors.Join(ctx.Err(), err)
 	}

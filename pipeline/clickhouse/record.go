@@ -26,7 +26,7 @@ func (s *recordSink[R]) Append(b *pipeline.Batch) error {
 	for i := range b.Records {
 		row, err := s.decode(&b.Records[i])
 		if err == nil {
-			err = s.add(row)
+			err = s.add(row, origin{b.Records[i].Offset, b.Records[i].Time.UnixMilli()})
 		}
 		if err != nil {
 			b.Fail(pipeline.Failure{Record: i, Stage: "sink", Reason: err.Error(), Data: slices.Clone(b.Records[i].Value)})
@@ -81,8 +81,8 @@ var alerts = table[alert]{name: "alerts", columns: []column[alert]{
 	low("requested_by", func(a *alert) string { return a.RequestedBy }),
 	low("project", func(a *alert) string { return a.Project }),
 	low("environment", func(a *alert) string { return a.Environment }),
-	dict("entities", func() *text { return new(text) }, (*text).add, func(a *alert) map[string]string { return a.Entities }),
-	dict("metrics", func() *proto.ColFloat64 { return new(proto.ColFloat64) }, (*proto.ColFloat64).Append, func(a *alert) map[string]float64 { return a.Metrics }),
+	dict("entities", func() *text { return new(text) }, (*text).add, (*text).pick, func(a *alert) map[string]string { return a.Entities }),
+	dict("metrics", func() *proto.ColFloat64 { return new(proto.ColFloat64) }, (*proto.ColFloat64).Append, pick[proto.ColFloat64], func(a *alert) map[string]float64 { return a.Metrics }),
 	array("event_ids", func() *proto.ColArr[uuid.UUID] { return proto.NewArray(new(proto.ColUUID)) }, func(a *alert) []uuid.UUID { return a.EventIDs }),
 	u32("event_count", func(a *alert) uint32 { return a.EventCount }),
 	low("campaign_id", func(a *alert) string { return a.Campaign }),
@@ -129,7 +129,8 @@ var growth = table[pipeline.Growth]{name: "db_growth", columns: []column[pipelin
 	word("state", 0, []string{"ok", "watch", "warn", "crit"}, func(g *pipeline.Growth) string { return g.State }),
 }}
 
-// DeadLetterSink writes the records of tocsin.dlq to the table dead_letters.
+// DeadLetterSink writes the records of tocsin.dlq to the table dead_letters. Those that the server refuses have nowhere else
+// to go: Flush returns a pipeline.Permanent then.
 type DeadLetterSink struct {
 	recordSink[pipeline.DeadLetter]
 }
@@ -137,7 +138,7 @@ type DeadLetterSink struct {
 // DeadLetterSink returns a new sink.
 func (db *DB) DeadLetterSink() *DeadLetterSink {
 	return &DeadLetterSink{recordSink[pipeline.DeadLetter]{
-		sink:   sink[pipeline.DeadLetter]{db: db, table: &deadLetters},
+		sink:   sink[pipeline.DeadLetter]{db: db, table: &deadLetters, last: true},
 		decode: func(r *pipeline.Record) (*pipeline.DeadLetter, error) { return pipeline.DecodeDeadLetter(r.Value) },
 	}}
 }
@@ -162,7 +163,14 @@ var deadLetters = table[pipeline.DeadLetter]{name: "dead_letters", columns: []co
 func array[R, T any](name string, newArray func() *proto.ColArr[T], get func(*R) []T) column[R] {
 	return column[R]{name: name, open: func() cell[R] {
 		c := newArray()
-		return cell[R]{data: c, add: func(r *R) { c.Append(get(r)) }, size: func() int { return 8*c.Rows() + 16*c.Data.Rows() }}
+		take := func(of []int) proto.ColInput {
+			picked := newArray()
+			for _, row := range of {
+				picked.Append(c.Row(row))
+			}
+			return picked
+		}
+		return cell[R]{data: c, pick: take, add: func(r *R) { c.Append(get(r)) }, size: func() int { return 8*c.Rows() + 16*c.Data.Rows() }}
 	}}
 }
 
@@ -171,10 +179,11 @@ func array[R, T any](name string, newArray func() *proto.ColArr[T], get func(*R)
 func dict[R, V any, C interface {
 	proto.ColInput
 	proto.Resettable
-}](name string, newValues func() C, add func(C, V), get func(*R) map[string]V) column[R] {
+}](name string, newValues func() C, add func(C, V), of func(C, []int) C, get func(*R) map[string]V) column[R] {
 	return column[R]{name: name, open: func() cell[R] {
 		c := &pairs[C]{values: newValues()}
-		return cell[R]{data: c, size: func() int { return c.keys.size() + 16*c.values.Rows() }, add: func(r *R) {
+		take := func(rows []int) proto.ColInput { return c.pick(rows, of) }
+		return cell[R]{data: c, pick: take, size: func() int { return c.keys.size() + 16*c.values.Rows() }, add: func(r *R) {
 			m := get(r)
 			for _, key := range slices.Sorted(maps.Keys(m)) {
 				c.keys.values.add(key)

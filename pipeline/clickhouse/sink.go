@@ -15,27 +15,38 @@ var ErrClosed = errors.New("clickhouse: closed")
 
 // sink is what all sinks have in common: the open chunk as a block, and the INSERT that sends it.
 type sink[R any] struct {
-	db     *DB
-	table  *table[R]
+	db    *DB
+	table *table[R]
+	// content returns what a refused row was read from; nil where the record itself stands in one of tocsin's own topics.
+	content func(b *block[R], row int) (source string, data []byte)
+	last    bool // nothing takes what this sink refuses
+
 	open   *block[R] // nil while the chunk is empty
+	kept   []int     // the rows of open that are sent; nil is all, until the server has refused some
 	closed bool
 }
 
 // add copies a row into the open chunk, or says why it does not fit the table.
-func (s *sink[R]) add(r *R) error {
+func (s *sink[R]) add(r *R, from origin) error {
 	if s.open == nil {
 		s.open = s.table.block()
 	}
-	return s.open.add(r)
+	return s.open.add(r, from)
 }
 
 // empty reports whether the open chunk has no rows.
-func (s *sink[R]) empty() bool { return s.open == nil || s.open.rows == 0 }
+func (s *sink[R]) empty() bool {
+	rows, _ := s.Size()
+	return rows == 0
+}
 
 // Size returns the rows and bytes in the open chunk.
 func (s *sink[R]) Size() (rows, bytes int) {
-	if s.open == nil {
+	switch {
+	case s.open == nil:
 		return 0, 0
+	case s.kept != nil:
+		return len(s.kept), s.open.size()
 	}
 	return s.open.rows, s.open.size()
 }
@@ -43,33 +54,48 @@ func (s *sink[R]) Size() (rows, bytes int) {
 // Flush sends the open chunk as one native block in one INSERT. A chunk without rows is nothing to send.
 //
 // The chunk stays open when an error comes back. Whether the server took the block may be unknown; another Flush of the
-// same chunk settles that, by its token. An error that Classify would not retry is a pipeline.Permanent.
+// same chunk settles that, by its token. Rows that the server refuses come back as pipeline.Refused, see refuse. An error
+// that Classify would not retry is a pipeline.Permanent.
 func (s *sink[R]) Flush(ctx context.Context, c pipeline.Chunk) error {
 	if s.closed {
 		return &pipeline.Permanent{Err: ErrClosed}
 	}
 	if s.empty() {
+		s.forget()
 		return nil
 	}
+	input := s.open.input
+	if s.kept != nil {
+		input = s.open.pick(s.kept)
+	}
 	err := s.db.insert(ctx, ch.Query{
-		Body:     s.open.input.Into(s.table.name),
-		Input:    s.open.input,
+		Body:     input.Into(s.table.name),
+		Input:    input,
 		Settings: s.db.insertSettings(Token(s.db.cfg.Pipeline, s.table.name, c)),
 	})
-	if err != nil {
-		err = fmt.Errorf("insert %d rows of %s/%d offsets [%d,%d) into %s: %w",
-			s.open.rows, c.Topic, c.Partition, c.From, c.To, s.table.name, err)
-		if Classify(err) != Retry {
-			return &pipeline.Permanent{Err: err}
-		}
-		return err
+	if err == nil {
+		s.forget()
+		return nil
 	}
-	s.forget()
-	return nil
+	reaction := Classify(err)
+	if reaction == Isolate && !s.last {
+		refused, rerr := s.refuse(ctx, c)
+		switch {
+		case rerr != nil:
+			err, reaction = rerr, Classify(rerr)
+		case refused != nil:
+			return refused
+		}
+	}
+	rows, _ := s.Size()
+	err = fmt.Errorf("insert %d rows of %s/%d offsets [%d,%d) into %s: %w", rows, c.Topic, c.Partition, c.From, c.To, s.table.name, err)
+	if reaction != Retry {
+		return &pipeline.Permanent{Err: err}
+	}
+	return err
 }
 
-// Close forgets the open chunk. It is also how to leave a chunk that must be cut smaller: what the server holds of it, if
-// anything, carries its token.
+// Close forgets the open chunk.
 func (s *sink[R]) Close() error {
 	s.closed = true
 	s.forget()
@@ -81,7 +107,7 @@ func (s *sink[R]) forget() {
 		return
 	}
 	s.table.giveBack(s.open)
-	s.open = nil
+	s.open, s.kept = nil, nil
 }
 
 // Token names a chunk's block to ClickHouse: a block whose token a table has seen is not stored again, whatever is in it.

@@ -89,16 +89,35 @@ func (w *WorkerPublisher) Publish(ctx context.Context, b *pipeline.Batch) error 
 		s := &b.Signals[i]
 		w.send(ctx, &kgo.Record{Topic: SignalsTopic, Key: []byte(s.Key), Value: pipeline.AppendSignal(nil, s), Timestamp: s.Ingest})
 	}
+	var letters []pipeline.DeadLetter
 	var seq uint32 // among the failures of one record; they come in the records' order
 	for i := range b.Failures {
-		if seq++; i == 0 || b.Failures[i].Record != b.Failures[i-1].Record {
+		f := &b.Failures[i]
+		if seq++; i == 0 || f.Record != b.Failures[i-1].Record {
 			seq = 0
 		}
-		r, err := deadLetter(b, &b.Failures[i], seq)
+		rec := &b.Records[f.Record]
+		letters = append(letters, pipeline.DeadLetter{
+			Topic: b.Topic, Partition: b.Partition, Offset: rec.Offset, Seq: seq, Line: uint32(f.Line), Time: rec.Time,
+			Stage: f.Stage, Source: f.Source, Reason: f.Reason, Data: f.Data,
+		})
+	}
+	return w.Bury(ctx, letters)
+}
+
+// Bury implements pipeline.Publisher. Like Publish, it returns at once. The key of a dead letter is the coordinates of its
+// record, so that all that is said of one record lands on one partition.
+func (w *WorkerPublisher) Bury(ctx context.Context, letters []pipeline.DeadLetter) error {
+	for i := range letters {
+		d := &letters[i]
+		value, err := pipeline.EncodeDeadLetter(d)
 		if err != nil {
 			return err
 		}
-		w.send(ctx, r)
+		key := append([]byte(d.Topic), 0)
+		key = binary.AppendVarint(key, int64(d.Partition))
+		key = binary.AppendVarint(key, d.Offset)
+		w.send(ctx, &kgo.Record{Topic: DeadLetterTopic, Key: key, Value: value, Timestamp: d.Time})
 	}
 	return nil
 }
@@ -132,20 +151,4 @@ func (w *WorkerPublisher) Flush(context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.err
-}
-
-// deadLetter makes the record of a failure. Its key is the coordinates, so that a replay's copy is told from another.
-func deadLetter(b *pipeline.Batch, f *pipeline.Failure, seq uint32) (*kgo.Record, error) {
-	rec := &b.Records[f.Record]
-	value, err := pipeline.EncodeDeadLetter(&pipeline.DeadLetter{
-		Topic: b.Topic, Partition: b.Partition, Offset: rec.Offset, Seq: seq, Line: uint32(f.Line), Time: rec.Time,
-		Stage: f.Stage, Source: f.Source, Reason: f.Reason, Data: f.Data,
-	})
-	if err != nil {
-		return nil, err
-	}
-	key := append([]byte(b.Topic), 0)
-	key = binary.AppendVarint(key, int64(b.Partition))
-	key = binary.AppendVarint(key, rec.Offset)
-	return &kgo.Record{Topic: DeadLetterTopic, Key: key, Value: value, Timestamp: rec.Time}, nil
 }

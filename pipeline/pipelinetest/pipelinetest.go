@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/tocsin-project/tocsin/pipeline"
@@ -42,7 +43,9 @@ type Sink struct {
 	Warehouse *Warehouse
 	// Fail is asked before and after each block is stored; an error there is what Flush returns. nil never fails.
 	Fail func(stored bool) error
-	rows []int64
+	// Refuse tells which offsets' rows the warehouse refuses. nil refuses none.
+	Refuse func(offset int64) bool
+	rows   []int64
 }
 
 // Append implements pipeline.Sink.
@@ -63,6 +66,19 @@ func (s *Sink) Flush(_ context.Context, c pipeline.Chunk) error {
 	if s.Fail != nil {
 		if err := s.Fail(false); err != nil {
 			return err
+		}
+	}
+	if s.Refuse != nil {
+		refused := &pipeline.Refused{}
+		s.rows = slices.DeleteFunc(s.rows, func(o int64) bool {
+			if s.Refuse(o) {
+				refused.Letters = append(refused.Letters, pipeline.DeadLetter{Topic: c.Topic, Partition: c.Partition, Offset: o, Stage: "sink"})
+				return true
+			}
+			return false
+		})
+		if refused.Letters != nil {
+			return refused
 		}
 	}
 	name := fmt.Sprintf("%s/%d/%d-%d/e%d", c.Topic, c.Partition, c.From, c.To, c.Epoch)
@@ -131,6 +147,9 @@ func (o *Offsets) Commit(_ context.Context, _ pipeline.TopicPartition, next int6
 type Publisher struct {
 	Signals  []pipeline.Signal
 	Failures []pipeline.Failure
+	Letters  []pipeline.DeadLetter
+	// Fail is asked before dead letters are taken. nil never fails.
+	Fail func() error
 }
 
 // Publish implements pipeline.Publisher.
@@ -139,6 +158,17 @@ func (p *Publisher) Publish(_ context.Context, b *pipeline.Batch) error {
 		p.Signals = append(p.Signals, s.Clone())
 	}
 	p.Failures = append(p.Failures, b.Failures...)
+	return nil
+}
+
+// Bury implements pipeline.Publisher.
+func (p *Publisher) Bury(_ context.Context, letters []pipeline.DeadLetter) error {
+	if p.Fail != nil {
+		if err := p.Fail(); err != nil {
+			return err
+		}
+	}
+	p.Letters = append(p.Letters, letters...)
 	return nil
 }
 
