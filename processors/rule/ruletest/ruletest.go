@@ -3,7 +3,9 @@
 package ruletest
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -67,36 +69,32 @@ func Run(set *rule.Set, files []rule.File, parser pipeline.Processor) (*Report, 
 
 // run runs one test and returns what is not as expected.
 func run(set *rule.Set, c *rule.Case, parser pipeline.Processor) []string {
+	alerts, err := play(set, c, parser, func(*pipeline.Event) {})
+	if err != nil {
+		return []string{err.Error()}
+	}
+	return compare(c, alerts)
+}
+
+// play runs a test's input through parser, matcher and engine, and returns all records of alerts. saw is given each event.
+func play(set *rule.Set, c *rule.Case, parser pipeline.Processor, saw func(*pipeline.Event)) ([]*pipeline.Alert, error) {
 	matcher, engine := set.NewMatcher(), correlate.New(set, correlate.Config{})
 	var out pipeline.Output
 	origin := pipeline.TopicPartition{Topic: "test"}
 	inputs := slices.Clone(c.Input)
-	slices.SortStableFunc(inputs, func(a, b rule.Input) int { return int(a.At - b.At) })
+	slices.SortStableFunc(inputs, func(a, b rule.Input) int { return cmp.Compare(a.At, b.At) })
 	for i, in := range inputs {
 		b := &pipeline.Batch{TopicPartition: origin}
 		out.Now = c.Start.Add(in.At)
 		b.Records = []pipeline.Record{{Offset: int64(i), Time: out.Now, Value: []byte(in.Record)}}
-		if in.Source != "" {
-			b.Records[0].Headers = []pipeline.Header{{Key: "tocsin_source", Value: []byte(in.Source)}}
+		if err := events(b, in, i, parser); err != nil {
+			return nil, fmt.Errorf("line %d: %w", in.Line, err)
 		}
-		if in.Event != nil {
-			e := b.Next(0)
-			e.ID = pipeline.NewID("test", fmt.Sprint(i))
-			for _, f := range in.Event {
-				if err := e.SetField(f.Key, f.Value); err != nil {
-					return []string{fmt.Sprintf("line %d: %v", in.Line, err)}
-				}
-			}
-		} else if parser == nil {
-			return []string{fmt.Sprintf("line %d: a record needs a parser", in.Line)}
-		} else if err := parser.Process(context.Background(), b); err != nil {
-			return []string{fmt.Sprintf("line %d: %v", in.Line, err)}
-		}
-		for _, f := range b.Failures {
-			return []string{fmt.Sprintf("line %d: the record is not parsed: %s", in.Line, f.Reason)}
+		for j := range b.Events {
+			saw(&b.Events[j])
 		}
 		if err := matcher.Process(context.Background(), b); err != nil {
-			return []string{fmt.Sprintf("line %d: %v", in.Line, err)}
+			return nil, fmt.Errorf("line %d: %w", in.Line, err)
 		}
 		for j := range b.Signals {
 			engine.Process(&b.Signals[j], &out)
@@ -110,10 +108,37 @@ func run(set *rule.Set, c *rule.Case, parser pipeline.Processor) []string {
 	}
 	for i, r := range set.Rules {
 		if n := matcher.Counts(i).Errors; n > 0 && r.ID == c.Rule {
-			return []string{fmt.Sprintf("the rule's expression ended with an error on %d events", n)}
+			return nil, fmt.Errorf("the rule's expression ended with an error on %d events", n)
 		}
 	}
-	return compare(c, out.Alerts)
+	return out.Alerts, nil
+}
+
+// events makes the events of an input: from its record by the parser, or from its columns.
+func events(b *pipeline.Batch, in rule.Input, i int, parser pipeline.Processor) error {
+	if in.Event != nil {
+		e := b.Next(0)
+		e.ID = pipeline.NewID("test", fmt.Sprint(i))
+		for _, f := range in.Event {
+			if err := e.SetField(f.Key, f.Value); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if parser == nil {
+		return errors.New("a record needs a parser")
+	}
+	if in.Source != "" {
+		b.Records[0].Headers = []pipeline.Header{{Key: "tocsin_source", Value: []byte(in.Source)}}
+	}
+	if err := parser.Process(context.Background(), b); err != nil {
+		return err
+	}
+	for _, f := range b.Failures {
+		return fmt.Errorf("the record is not parsed: %s", f.Reason)
+	}
+	return nil
 }
 
 // alertOf is one alert with all its records.

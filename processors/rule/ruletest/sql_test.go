@@ -1,0 +1,140 @@
+package ruletest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
+	"github.com/tocsin-project/tocsin/pipeline/embedded"
+	"github.com/tocsin-project/tocsin/processors/parse"
+	"github.com/tocsin-project/tocsin/processors/rule"
+)
+
+func TestMain(m *testing.M) {
+	embedded.MaybeChild()
+	os.Exit(m.Run())
+}
+
+// post runs a query over HTTP.
+func post(t *testing.T, addr, query string, params url.Values, body []byte) []byte {
+	t.Helper()
+	values := url.Values{"query": {query}, "date_time_input_format": {"best_effort"}}
+	maps.Copy(values, params)
+	res, err := http.Post("http://"+addr+"/?"+values.Encode(), "text/plain", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%s\n%s %v", query, answer, err)
+	}
+	return answer
+}
+
+// A hunt over history finds the keys that the stream alerts on: each test of the library is played, and its events are
+// asked for in the warehouse. Where a rule forgets (until, resolve) the hunt may find more.
+func TestSQLAgreesWithTheStream(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	server, err := embedded.StartClickHouse(ctx, embedded.ClickHouseConfig{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Stop(context.Background())
+	db, err := clickhouse.Open(ctx, clickhouse.Config{Addrs: []string{server.TCPAddr}, Database: "tocsin"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Migrate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	set, err := rule.Load(rule.Library())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases, err := rule.ReadCases(set, rule.LibraryTests())
+	if err != nil {
+		t.Fatal(err)
+	}
+	parser, err := parse.New(parse.Config{FingerprintKey: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, found := 0, 0
+	for _, c := range cases {
+		r := set.Rule(c.Rule)
+		query, err := r.SQL()
+		if r.Kind == rule.Growth {
+			if err == nil {
+				t.Errorf("%s: growth has SQL", c.Rule)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.Rule, err)
+			continue
+		}
+		var rows []byte
+		last := c.Start.Add(c.Until)
+		alerts, err := play(set, &c, parser, func(e *pipeline.Event) {
+			if e.IngestTime.After(last) {
+				last = e.IngestTime
+			}
+			rows = append(e.AppendJSON(rows), '\n')
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]bool{}
+		for _, a := range alerts {
+			if a.Rule == c.Rule {
+				want[strings.TrimPrefix(a.DedupKey, c.Rule+"|")] = true
+			}
+		}
+		post(t, server.HTTPAddr, "TRUNCATE TABLE tocsin.events", nil, nil)
+		post(t, server.HTTPAddr, "INSERT INTO tocsin.events FORMAT JSONEachRow", nil, rows)
+		const layout = "2006-01-02 15:04:05.000"
+		to := last.Add(365 * 24 * time.Hour)
+		if r.Kind == rule.Absence { // what has not come by the end of the test may come after it
+			to = last
+		}
+		answer := post(t, server.HTTPAddr, query+" FORMAT JSONEachRow", url.Values{
+			"param_from": {c.Start.Add(-365 * 24 * time.Hour).Format(layout)}, "param_to": {to.Format(layout)},
+		}, nil)
+		got := map[string]bool{}
+		for line := range bytes.Lines(answer) {
+			var row struct{ Key string }
+			if err := json.Unmarshal(line, &row); err != nil {
+				t.Fatal(err)
+			}
+			got[row.Key] = true
+		}
+		forgets := slices.ContainsFunc(r.Steps, func(s rule.Step) bool { return s.Role >= rule.RoleUntil })
+		for key := range want {
+			if !got[key] {
+				t.Errorf("%s: %s: the hunt misses %q\n%s", c.Rule, c.Name, key, query)
+			}
+		}
+		for key := range got {
+			if !want[key] && !forgets {
+				t.Errorf("%s: %s: the hunt finds %q, the stream did not\n%s", c.Rule, c.Name, key, query)
+			}
+		}
+		asked++
+		found += len(want)
+	}
+	t.Logf("%d tests asked for, %d keys found", asked, found)
+}
