@@ -12,6 +12,8 @@ var forgeFormats = []Format{
 	gitLog,
 	registryEvents,
 	harbor,
+	artifactRepo,
+	scmAppLog,
 	jenkinsNotification,
 	jenkinsBuildJSON,
 	junit,
