@@ -81,7 +81,7 @@ type keyed struct {
 	prev, next *keyed // in the order of being touched
 	touched    uint64 // place in that order
 	slot       int64  // where the timers hold it; 0 for nowhere
-	tx         uint64 // transaction that touched it last
+	tx         uint32 // transaction that touched it last
 	dead       bool   // not in the map any more
 }
 
@@ -124,7 +124,7 @@ type origin struct {
 	seq    uint32
 	seen   time.Time // when it was last heard of, by the caller's clock
 	idle   bool
-	tx     uint64
+	tx     uint32
 }
 
 // New returns an engine for the rules of the set. The set is shared and only read.

@@ -20,7 +20,7 @@ import (
 type sequence struct {
 	steps   [][]hit // by time; nothing is kept of a single last step, which fires at once
 	cleared int64   // matches up to this time are forgotten; 0 for none
-	context alert.Context
+	notes   notes
 	episode *alert.Episode
 }
 
@@ -44,7 +44,7 @@ func (q *sequence) observe(c *call, s *pipeline.Signal) {
 	if q.cleared != 0 && t <= q.cleared {
 		return
 	}
-	q.context.Note(c.rule, s)
+	q.notes.take(c.rule, s)
 	last := c.rule.LastStep()
 	if len(q.steps) == 0 && last > 0 {
 		q.steps = make([][]hit, last+1)
@@ -122,7 +122,7 @@ func (q *sequence) fire(c *call, s *pipeline.Signal, final hit) {
 			e.Add(h.time, h.id, 1)
 		}
 	}
-	e.Fire(c.rule, &q.context, final.time, s.Ingest, c.rule.Level(s.Values), &c.out)
+	e.Fire(c.rule, q.notes.read(), final.time, s.Ingest, c.rule.Level(s.Values), &c.out)
 }
 
 // path returns the matches that led to the final one, oldest first.
@@ -159,14 +159,14 @@ func (q *sequence) stop(c *call, role rule.Role, t int64) {
 		q.steps[i] = slices.DeleteFunc(q.steps[i], func(h hit) bool { return h.time <= t })
 	}
 	if e := q.episode; role == rule.RoleResolve && e != nil && e.Open && e.Last <= t {
-		e.Resolve(c.rule, &q.context, &c.out)
+		e.Resolve(c.rule, q.notes.read(), &c.out)
 	}
 }
 
 func (q *sequence) expire(c *call) {
 	e := q.episode
 	if e != nil && e.Open && c.watermark >= e.Held+int64(c.rule.Dedup) {
-		e.Resolve(c.rule, &q.context, &c.out)
+		e.Resolve(c.rule, q.notes.read(), &c.out)
 	}
 	if e != nil && !e.Open && c.watermark >= e.Ends(c.rule) {
 		q.episode = nil
@@ -210,7 +210,7 @@ func (q *sequence) due(c *call) (due int64, keep bool) {
 
 func (q *sequence) close(c *call) {
 	if q.episode != nil {
-		q.episode.Resolve(c.rule, &q.context, &c.out)
+		q.episode.Resolve(c.rule, q.notes.read(), &c.out)
 	}
 }
 
@@ -241,7 +241,7 @@ func (q *sequence) encode(b []byte) []byte {
 		}
 	}
 	b = binary.AppendVarint(b, q.cleared)
-	b = appendContext(b, &q.context)
+	b = appendNotes(b, &q.notes)
 	return appendEpisode(b, q.episode)
 }
 
@@ -255,6 +255,6 @@ func (q *sequence) decode(d *decoder) {
 		}
 	}
 	q.cleared = d.varint()
-	q.context = d.context()
+	q.notes = d.notes()
 	q.episode = d.episode()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -29,22 +30,24 @@ const (
 // event may still belong to, merged where slice and values are the same.
 type window struct {
 	entries []entry // by slice
-	lo, hi  int     // entries[lo:hi] are in the window that ends with slice end
+	lo, hi  int32   // entries[lo:hi] are in the window that ends with slice end
 	end     int64
 	// running are the aggregates of that window; nil while there are few entries, then they are computed when needed.
 	running []running
-	context alert.Context
+	notes   notes
 	episode *alert.Episode
 }
 
 // entry is n events of one slice that have the same values.
 type entry struct {
-	slice  int64
-	n      uint32
-	id     uuid.UUID // of the first
 	time   int64     // of the first, Unix nanoseconds
 	values string    // packed: length and text of each
+	id     uuid.UUID // of the first
+	n      uint32
 }
+
+// slice returns the entry's slice, of which each has the length l.
+func (e *entry) slice(l int64) int64 { return sliceOf(e.time, l) }
 
 // running is an aggregate of a window that is kept up to date as entries come and go. Sums are kept in whole units and
 // millionths, so that adding and taking away leaves no error behind.
@@ -68,28 +71,29 @@ func (w *window) observe(c *call, s *pipeline.Signal) {
 	t := s.Time.UnixNano()
 	if c.rule.Steps[s.Step].Role == rule.RoleResolve {
 		if e := w.episode; e != nil && e.Open && e.Last <= t {
-			e.Resolve(c.rule, &w.context, &c.out)
+			e.Resolve(c.rule, w.notes.read(), &c.out)
 			w.entries, w.running, w.lo, w.hi = nil, nil, 0, 0
 		}
 		return
 	}
-	w.context.Note(c.rule, s)
-	slice := sliceOf(t, sliceLength(c.rule))
+	w.notes.take(c.rule, s)
+	l := sliceLength(c.rule)
+	slice := sliceOf(t, l)
 	w.insert(c, s, slice)
 	if len(w.entries) > maxEntries {
 		w.drop(c.rule, maxEntries/8)
 		c.stats.Truncated += maxEntries / 8
 	}
-	head := w.entries[len(w.entries)-1].slice
+	head := w.entries[len(w.entries)-1].slice(l)
 	if w.episode != nil && w.episode.Open {
 		w.episode.Add(t, s.EventID, 1)
 	} else if slice < head {
 		// The event came late: windows that ended after it, but before the newest, have one event more.
-		for i := w.first(slice); i < len(w.entries) && w.entries[i].slice < min(head, slice+windowSlices); i++ {
-			if i > 0 && w.entries[i-1].slice == w.entries[i].slice {
+		for i := w.first(slice, l); i < len(w.entries) && w.entries[i].slice(l) < min(head, slice+windowSlices); i++ {
+			if i > 0 && w.entries[i-1].slice(l) == w.entries[i].slice(l) {
 				continue
 			}
-			w.move(c.rule, w.entries[i].slice)
+			w.move(c.rule, w.entries[i].slice(l))
 			if w.judge(c, s) {
 				break
 			}
@@ -124,7 +128,7 @@ func (w *window) judge(c *call, s *pipeline.Signal) bool {
 	for i, a := range c.rule.Aggregates {
 		e.Metrics = append(e.Metrics, alert.Metric{Name: a.Name, Value: values[i]})
 	}
-	e.Fire(c.rule, &w.context, max(s.Time.UnixNano(), inside[len(inside)-1].time), s.Ingest, rule.LevelWarn, &c.out)
+	e.Fire(c.rule, w.notes.read(), max(s.Time.UnixNano(), inside[len(inside)-1].time), s.Ingest, rule.LevelWarn, &c.out)
 	return true
 }
 
@@ -135,23 +139,24 @@ func (w *window) insert(c *call, s *pipeline.Signal, slice int64) {
 		b = appendText(b, v)
 	}
 	c.scratch = b
+	l := sliceLength(c.rule)
 	at := len(w.entries)
-	for at > 0 && w.entries[at-1].slice > slice {
+	for at > 0 && w.entries[at-1].slice(l) > slice {
 		at--
 	}
-	for i := at - 1; i >= max(0, at-mergeReach) && w.entries[i].slice == slice; i-- {
+	for i := at - 1; i >= max(0, at-mergeReach) && w.entries[i].slice(l) == slice; i-- {
 		if e := &w.entries[i]; e.values == string(b) {
 			e.n++
-			if i >= w.lo && i < w.hi {
+			if i >= int(w.lo) && i < int(w.hi) {
 				w.count(c.rule, e.values, 1, 0)
 			}
 			return
 		}
 	}
-	in := entry{slice: slice, n: 1, id: s.EventID, time: s.Time.UnixNano(), values: string(b)}
+	in := entry{n: 1, id: s.EventID, time: s.Time.UnixNano(), values: string(b)}
 	w.entries = slices.Insert(w.entries, at, in)
 	switch {
-	case at < w.lo || slice <= w.end-windowSlices:
+	case at < int(w.lo) || slice <= w.end-windowSlices:
 		w.lo, w.hi = w.lo+1, w.hi+1
 	case slice <= w.end:
 		w.hi++
@@ -166,33 +171,24 @@ func (w *window) insert(c *call, s *pipeline.Signal, slice int64) {
 }
 
 // first returns the index of the first entry whose slice is not before the given one.
-func (w *window) first(slice int64) int {
-	i, _ := slices.BinarySearchFunc(w.entries, slice, func(e entry, s int64) int {
-		switch {
-		case e.slice < s:
-			return -1
-		case e.slice > s:
-			return 1
-		}
-		return 0
-	})
-	return i
+func (w *window) first(slice, l int64) int {
+	return sort.Search(len(w.entries), func(i int) bool { return w.entries[i].slice(l) >= slice })
 }
 
 // move makes it the window that ends with the slice. It costs as much as there are entries that come in or go out.
 func (w *window) move(r *rule.Rule, end int64) {
 	w.end = end
-	lo, hi := w.lo, w.hi
-	for hi < len(w.entries) && w.entries[hi].slice <= end {
+	l, lo, hi := sliceLength(r), w.lo, w.hi
+	for int(hi) < len(w.entries) && w.entries[hi].slice(l) <= end {
 		hi++
 	}
-	for hi > 0 && w.entries[hi-1].slice > end {
+	for hi > 0 && w.entries[hi-1].slice(l) > end {
 		hi--
 	}
-	for lo < hi && w.entries[lo].slice <= end-windowSlices {
+	for lo < hi && w.entries[lo].slice(l) <= end-windowSlices {
 		lo++
 	}
-	for lo > 0 && (lo > hi || w.entries[lo-1].slice > end-windowSlices) {
+	for lo > 0 && (lo > hi || w.entries[lo-1].slice(l) > end-windowSlices) {
 		lo--
 	}
 	if w.running != nil {
@@ -322,28 +318,29 @@ func aggregate(entries []entry, a rule.Aggregate) float64 {
 
 // drop forgets the n oldest entries.
 func (w *window) drop(r *rule.Rule, n int) {
-	for i := w.lo; i < min(n, w.hi); i++ {
+	for i := w.lo; i < min(int32(n), w.hi); i++ {
 		w.count(r, w.entries[i].values, -int64(w.entries[i].n), -1)
 	}
 	w.entries = slices.Delete(w.entries, 0, n)
-	w.lo, w.hi = max(w.lo-n, 0), max(w.hi-n, 0)
+	w.lo, w.hi = max(w.lo-int32(n), 0), max(w.hi-int32(n), 0)
 }
 
 func (w *window) expire(c *call) {
 	e := w.episode
 	if e != nil && e.Open && c.watermark >= e.Held+int64(c.rule.Window) {
-		e.Resolve(c.rule, &w.context, &c.out)
+		e.Resolve(c.rule, w.notes.read(), &c.out)
 	}
 	if e != nil && !e.Open && c.watermark >= e.Ends(c.rule) {
 		w.episode, e = nil, nil
 	}
 	// No event that may still come is in a window with entries up to here.
-	if oldest := sliceOf(c.watermark, sliceLength(c.rule)) - windowSlices; len(w.entries) > 0 && w.entries[0].slice <= oldest {
-		switch n := w.first(oldest + 1); {
+	l := sliceLength(c.rule)
+	if oldest := sliceOf(c.watermark, l) - windowSlices; len(w.entries) > 0 && w.entries[0].slice(l) <= oldest {
+		switch n := w.first(oldest+1, l); {
 		case n == len(w.entries):
 			w.entries, w.running, w.lo, w.hi = nil, nil, 0, 0
 			if e == nil || !e.Open {
-				w.context = alert.Context{}
+				w.notes = notes{}
 			}
 		case n >= 64 || 2*n >= len(w.entries): // moving the rest costs as much as there is of it
 			w.drop(c.rule, n)
@@ -357,8 +354,8 @@ func (w *window) due(c *call) (due int64, keep bool) {
 	if e != nil && e.Open {
 		return e.Held + int64(r.Window), true
 	}
-	if n := len(w.entries); n > 0 {
-		due, keep = (w.entries[n-1].slice+windowSlices+1)*sliceLength(r), true
+	if n, l := len(w.entries), sliceLength(r); n > 0 {
+		due, keep = (w.entries[n-1].slice(l)+windowSlices+1)*l, true
 	}
 	if e != nil {
 		due, keep = max(due, e.Ends(r)), true
@@ -368,7 +365,7 @@ func (w *window) due(c *call) (due int64, keep bool) {
 
 func (w *window) close(c *call) {
 	if w.episode != nil {
-		w.episode.Resolve(c.rule, &w.context, &c.out)
+		w.episode.Resolve(c.rule, w.notes.read(), &c.out)
 	}
 }
 
@@ -383,29 +380,28 @@ func (w *window) explain(r *rule.Rule) []string {
 
 func (w *window) encode(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(w.entries)))
-	slice := int64(0)
+	t := int64(0)
 	for i := range w.entries {
 		e := &w.entries[i]
-		b = binary.AppendVarint(b, e.slice-slice)
-		slice = e.slice
+		b = binary.AppendVarint(b, e.time-t)
+		t = e.time
 		b = binary.AppendUvarint(b, uint64(e.n))
 		b = append(b, e.id[:]...)
-		b = binary.AppendVarint(b, e.time)
 		b = appendText(b, e.values)
 	}
-	b = appendContext(b, &w.context)
+	b = appendNotes(b, &w.notes)
 	return appendEpisode(b, w.episode)
 }
 
 func (w *window) decode(d *decoder) {
 	if n := d.count(); n > 0 {
 		w.entries = make([]entry, n)
-		slice := int64(0)
+		t := int64(0)
 		for i := range w.entries {
-			slice += d.varint()
-			w.entries[i] = entry{slice: slice, n: uint32(d.uvarint()), id: d.uuid(), time: d.varint(), values: d.text()}
+			t += d.varint()
+			w.entries[i] = entry{time: t, n: uint32(d.uvarint()), id: d.uuid(), values: d.text()}
 		}
 	}
-	w.context = d.context()
+	w.notes = d.notes()
 	w.episode = d.episode()
 }

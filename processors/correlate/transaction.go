@@ -11,7 +11,7 @@ import (
 // transaction is what it takes to undo everything since the last Commit: the encoded state of each key as it was when it
 // was touched first, in one arena, and copies of what is small.
 type transaction struct {
-	number    uint64
+	number    uint32
 	keys      []undoKey
 	arena     []byte
 	origins   []undoOrigin
