@@ -168,9 +168,9 @@ func (s *seeder) alerts() {
 		{44, "ops", "normal", "R50", "suppressed", 3, "5xx on web-2", "40 % of the answers are errors", "map('host', 'web-2')", "map('ratio', 0.4)"},
 	} {
 		for version, status := range []string{"firing", a.status} {
-			versions = append(versions, fmt.Sprintf(`SELECT toUUID('00000000-0000-5000-8000-%012d'), %d, %s, %s, %s, '%s', '%s', '%s', 'team', '%s', 1, %d, 90, [7], '%s', '%s', '%s|payments|%d', 'payments', 'production', %s, %s,
+			versions = append(versions, fmt.Sprintf(`SELECT toUUID('00000000-0000-5000-8000-%012d'), %d, %s, %s, %s, '%s', '%s', '%s', 'team', '%s', 1, %d, 90, [7], '%s', '%s', '%s|payments', 'payments', 'production', %s, %s,
 					(SELECT groupArray(20)(event_id) FROM events WHERE severity_id >= 4), 12, %s, '%s', '%s', %d, 'docs/runbooks/%s.md', '/d/tocsin-alerts?var-rule=%s', 'SELECT * FROM tocsin.events WHERE severity_id >= 4'`,
-				i+1, version+1, s.at(fmt.Sprint(a.minute+float64(version))), s.at(fmt.Sprint(a.minute-1)), s.at(fmt.Sprint(a.minute+float64(version))), status, a.team, a.class, a.rule, a.severity, a.title, a.summary, a.rule, i, a.entities, a.metrics,
+				i+1, version+1, s.at(fmt.Sprint(a.minute+float64(version))), s.at(fmt.Sprint(a.minute-1)), s.at(fmt.Sprint(a.minute+float64(version))), status, a.team, a.class, a.rule, a.severity, a.title, a.summary, a.rule, a.entities, a.metrics,
 				map[bool]string{true: "['T1110', 'T1499']", false: "[]"}[a.rule == "C02" || a.rule == "C11"], map[bool]string{true: "camp-2026-11-23"}[a.rule == "C11"],
 				map[bool]string{true: "chaos:exp-12"}[status == "suppressed"], 300+40*i, a.rule, a.rule))
 		}

@@ -38,12 +38,12 @@ function detailsOf(result, panel) {
 
 function draw1(tile, facts, view) {
   const shown = display(tile.config, tile.value);
-  const long = shown.text.length > 13;
+  const { length } = shown.text;
   const severity = facts?.find((f) => f.field.name === 'severity');
   const worst = severity && severity.value > 1 ? display(severity.field.config, severity.value) : null;
   const content = [
     h('span.tile-name', {}, tile.name),
-    h('span.tile-value', { class: long ? 'long' : null, style: shown.color ? { color: cssColor(shown.color) } : {} }, shown.text,
+    h('span.tile-value', { class: length > 10 ? 'long' : null, style: shown.color ? { color: cssColor(shown.color) } : {} }, shown.text,
       shown.word && h('small', {}, ` ${shown.word}`)),
     facts && h('span.tile-facts', {},
       worst && h('span.badge', { style: { '--badge': cssColor(worst.color) } }, worst.text),
@@ -54,7 +54,7 @@ function draw1(tile, facts, view) {
   const edge = worst?.color ?? (shown.color === 'text' ? null : shown.color);
   const attributes = { class: 'tile', style: edge ? { '--edge': cssColor(edge) } : {} };
   const linked = anchor(tile.config.links, { view, value: tile.name, series: tile.name, row: tile.row }, content, attributes);
-  return h('li', { class: long ? 'wide' : null }, linked === content ? h('div', attributes, content) : linked);
+  return h('li', { class: length > 18 ? 'wide' : null }, linked === content ? h('div', attributes, content) : linked);
 }
 
 // sparkline is the shape of a series, without axes.

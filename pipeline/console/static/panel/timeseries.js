@@ -211,14 +211,19 @@ function drawThresholds(u, panel, lines) {
   }
 }
 
+const MANY = 20; // marks of one kind that are still told apart as lines
+
+// drawAnnotations draws spans and lines, and ticks at the foot where there are too many for lines.
 function drawAnnotations(u, annotations) {
+  const count = Map.groupBy(annotations ?? [], (a) => a.name);
   for (const a of annotations ?? []) {
     if (a.end > a.time) {
       const [from, to] = [a.time, a.end].map((t) => Math.min(Math.max(u.valToPos(t, 'x', true), u.bbox.left), u.bbox.left + u.bbox.width));
       u.ctx.fillStyle = paint(a.color, 0.1);
       u.ctx.fillRect(from, u.bbox.top, to - from, u.bbox.height);
     }
-    rule(u, 'x', a.time, a.color, [2, 3]);
+    const many = count.get(a.name).length > MANY;
+    rule(u, 'x', a.time, a.color, many ? [] : [2, 3], many ? 0.03 : 1);
   }
 }
 
@@ -227,7 +232,8 @@ function drawNow(u, view, lastTime) {
   if (lastTime > view.range.to) rule(u, 'x', view.range.to, 'muted', [1, 3]);
 }
 
-function rule(u, scale, value, color, dash) {
+// rule draws a line at a value, over a share of the chart from its foot.
+function rule(u, scale, value, color, dash, share = 1) {
   const p = Math.round(u.valToPos(value, scale, true));
   const { left, top, width, height } = u.bbox;
   const along = scale === 'x';
@@ -238,7 +244,7 @@ function rule(u, scale, value, color, dash) {
   ctx.lineWidth = devicePixelRatio;
   ctx.setLineDash(dash.map((d) => d * devicePixelRatio));
   ctx.beginPath();
-  ctx.moveTo(along ? p : left, along ? top : p);
+  ctx.moveTo(along ? p : left, along ? top + height * (1 - share) : p);
   ctx.lineTo(along ? p : left + width, along ? top + height : p);
   ctx.stroke();
   ctx.restore();
