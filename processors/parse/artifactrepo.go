@@ -23,7 +23,7 @@ var artifactRepo = Format{
 	Frame: Reports,
 	Match: func(s *Shape) bool {
 		if s.Object != nil {
-			return !s.Array && (s.Has("domain", "event_type", "data") || s.Has("nodeId", "initiator") || s.Has("ClientAddr", "RequestPath", "DownstreamStatus") && s.Has("ServiceAddr"))
+			return !s.Array && (s.Has("domain", "event_type", "data") || s.Has("nodeId", "initiator") || s.Has("ClientAddr", "RequestPath", "DownstreamStatus") && !s.Has("ClientHost") && !s.Has("RequestHost")) // Traefik's own has both
 		}
 		if s.Root != "" {
 			return false

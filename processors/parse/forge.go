@@ -61,7 +61,7 @@ func setDecision(e *pipeline.Event, decision string) {
 // has none.
 func runOutcome(s string) string {
 	switch strings.ToLower(s) {
-	case "success", "successful", "succeeded", "passed", "pass", "ok", "neutral", "fixed", "partiallysucceeded", "warning":
+	case "success", "successful", "succeeded", "passed", "pass", "ok", "neutral", "fixed", "partiallysucceeded", "warning", "finished":
 		return pipeline.OutcomeSuccess
 	case "failure", "failed", "fail", "unstable", "timed_out", "timedout", "still failing", "action_required", "ko":
 		return pipeline.OutcomeFailure

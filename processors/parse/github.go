@@ -9,12 +9,12 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline"
 )
 
-// github reads all webhooks of GitHub. Header X-GitHub-Event names the event; without it the payload's members tell.
+// github reads all webhooks of GitHub, and its audit log. Header X-GitHub-Event names the event; without it the payload's members tell.
 // https://docs.github.com/en/webhooks/webhook-events-and-payloads
 var github = Format{
-	Name: "github", Title: "GitHub webhooks", Phase: pipeline.PhaseWriting,
+	Name: "github", Title: "GitHub webhooks and audit log", Phase: pipeline.PhaseWriting,
 	Types: githubTypes,
-	Known: "header X-GitHub-Event, or JSON object whose sender or repository is GitHub's (node_id, gravatar_id)",
+	Known: "header X-GitHub-Event, JSON object whose sender or repository is GitHub's (node_id, gravatar_id), or a record of the audit log",
 	Frame: Values,
 	Match: func(s *Shape) bool {
 		// Gitea and its kin send X-GitHub-Event too, beside their own.
@@ -31,7 +31,7 @@ var github = Format{
 				}
 			}
 		}
-		return s.Has("zen", "hook_id") || s.Has("action", "security_advisory") && s.Raw("security_advisory", "ghsa_id") != nil
+		return matchGitHubAudit(s) || s.Has("zen", "hook_id") || s.Has("action", "security_advisory") && s.Raw("security_advisory", "ghsa_id") != nil
 	},
 	Parse: parseGitHub,
 }
@@ -44,7 +44,7 @@ var githubTypes = []string{
 	"credential.revoked", "pipelinerun.queued", "pipelinerun.started", "pipelinerun.finished", "taskrun.queued",
 	"taskrun.started", "taskrun.finished", "build.started", "build.finished", "artifact.packaged", "artifact.published",
 	"artifact.deleted", "service.deployed", "environment.modified", "secret.detected", "vulnerability.found",
-	"finding.corrected", "finding.accepted", "finding.suppressed", "finding.reopened", "scan.completed", "heartbeat",
+	"finding.corrected", "finding.accepted", "finding.suppressed", "finding.reopened", "scan.completed", "heartbeat", "api.call", "auth.success", "auth.failed", "auth.logout",
 }
 
 // githubEvent holds the members of all events; each event has some of them.
@@ -191,6 +191,9 @@ type githubCommit struct {
 }
 
 func parseGitHub(in *Input, out *Out) error {
+	if kind := header(in.Record, "X-GitHub-Event"); kind == "" && matchGitHubAudit(&Shape{Object: in.Data}) {
+		return parseGitHubAudit(in, out)
+	}
 	var v githubEvent
 	if err := decode(in.Data, &v); err != nil {
 		return err

@@ -152,6 +152,15 @@ type gitlabChanges struct {
 	} `json:"reviewers"`
 }
 
+// UnmarshalJSON implements json.Unmarshaler. A system hook lists refs here, which its push hook tells as well.
+func (c *gitlabChanges) UnmarshalJSON(b []byte) error {
+	if len(b) == 0 || b[0] != '{' {
+		return nil
+	}
+	type plain gitlabChanges
+	return decode(b, (*plain)(c))
+}
+
 // gitlabObject is what the event is about: a merge request, issue, note, pipeline, vulnerability.
 type gitlabObject struct {
 	ID           Text          `json:"id"`
@@ -539,6 +548,9 @@ func (v *gitlabEvent) other(out *Out) {
 	e.SetAttr("webhook.event", kind)
 	name := string(first(v.UserName, v.Username, v.Object.Title, v.Object.Name, v.Name, v.FullPath, v.GroupPath, v.UserEmail, v.Email))
 	e.SetAttr("object", name)
+	if strings.HasSuffix(kind, "_team") || strings.HasSuffix(kind, "_group") { // the user is who was added, not who did it
+		e.Actor = ""
+	}
 	e.SetAttr("access", string(first(v.Access, v.GroupAccess)))
 	e.SetAttr("group", string(first(v.GroupPath, v.FullPath)))
 	e.Title = strings.TrimSpace(strings.ReplaceAll(kind, "_", " ") + ": " + strings.TrimSpace(name+" "+e.Repo))

@@ -105,6 +105,15 @@ type harborOverview struct {
 	} `json:"scanner"`
 }
 
+// UnmarshalJSON implements json.Unmarshaler. Version 1 has texts and numbers beside the reports.
+func (s *harborOverview) UnmarshalJSON(b []byte) error {
+	if len(b) == 0 || b[0] != '{' {
+		return nil
+	}
+	type plain harborOverview
+	return decode(b, (*plain)(s))
+}
+
 type harborVulnerabilities struct {
 	Generated Text `json:"generated_at"`
 	Severity  Text `json:"severity"`

@@ -114,9 +114,6 @@ type registryEvent struct {
 	Actor struct {
 		Name Text `json:"name"`
 	} `json:"actor"`
-	Origin struct {
-		Addr Text `json:"addr"`
-	} `json:"source"`
 }
 
 func parseRegistry(in *Input, out *Out) error {

@@ -118,7 +118,7 @@ type uiJest struct {
 	Message    Text   `json:"message"`
 	Start      Number `json:"startTime"`
 	End        Number `json:"endTime"`
-	Assertions []struct {
+	Assertions []part[struct {
 		Ancestors Strings `json:"ancestorTitles"`
 		Title     Text    `json:"title"`
 		Full      Text    `json:"fullName"`
@@ -129,7 +129,7 @@ type uiJest struct {
 		Location  *struct {
 			Line Text `json:"line"`
 		} `json:"location"`
-	} `json:"assertionResults"`
+	}] `json:"assertionResults"`
 }
 
 type uiCypress struct {
@@ -142,7 +142,7 @@ type uiCypress struct {
 		Old   Text `json:"wallClockStartedAt"`
 	} `json:"stats"`
 	Video Text `json:"video"`
-	Tests []struct {
+	Tests []part[struct {
 		Title    Strings `json:"title"`
 		State    Text    `json:"state"`
 		Error    Text    `json:"displayError"`
@@ -150,7 +150,7 @@ type uiCypress struct {
 		Attempts []struct {
 			State Text `json:"state"`
 		} `json:"attempts"`
-	} `json:"tests"`
+	}] `json:"tests"`
 }
 
 func parseUITest(in *Input, out *Out) error {
@@ -398,10 +398,10 @@ func (u *uiReader) jest(p *part[uiJest]) {
 	end := sane(parseTime(strconv.FormatFloat(j.End.Or(0), 'f', 0, 64)))
 	var c testCounts
 	for i := range j.Assertions {
-		a := &j.Assertions[i]
+		a := &j.Assertions[i].Value
 		t := testCase{
 			Suite: strings.Join(a.Ancestors, " › "), Name: string(a.Title), File: file, Seconds: a.Duration.ms(), Time: end, UI: true,
-			Outcome: runOutcome(string(a.Status)),
+			Outcome: runOutcome(string(a.Status)), Raw: j.Assertions[i].Raw,
 		}
 		if a.Location != nil {
 			t.Line = string(a.Location.Line)
@@ -429,10 +429,10 @@ func (u *uiReader) cypress(p *part[uiCypress]) {
 	start := sane(parseTime(string(first(r.Stats.Start, r.Stats.Old))))
 	var c testCounts
 	for i := range r.Tests {
-		x := &r.Tests[i]
+		x := &r.Tests[i].Value
 		t := testCase{
 			File: spec, Seconds: x.Duration.ms(), Time: start, Message: plain(string(x.Error)), UI: true,
-			Outcome: runOutcome(string(x.State)), Retries: max(len(x.Attempts)-1, 0),
+			Outcome: runOutcome(string(x.State)), Retries: max(len(x.Attempts)-1, 0), Raw: r.Tests[i].Raw,
 		}
 		if n := len(x.Title); n > 0 {
 			t.Name, t.Suite = x.Title[n-1], strings.Join(x.Title[:n-1], " › ")
@@ -442,7 +442,7 @@ func (u *uiReader) cypress(p *part[uiCypress]) {
 		c.add(&t)
 	}
 	u.suite(spec, spec, &c, start, "")
-	if r.Video != "" {
+	if r.Video != "" && r.Video != "false" {
 		u.output(&testCase{Suite: spec, Name: spec, Time: start}, "video", "video/mp4", string(r.Video), "")
 	}
 }
