@@ -262,3 +262,10 @@ func lineOfError(err error) int {
 	}
 	return 0
 }
+
+// floatOf reads a number, 0 where s is none.
+func floatOf(s string) float64 {
+	var n Number
+	n.set(s)
+	return n.Or(0)
+}

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -94,6 +95,9 @@ func (o *Out) Event(typ string) *pipeline.Event {
 	return e
 }
 
+// events returns the piece's events so far, for formats that learn at its end what is true of all.
+func (o *Out) events() []pipeline.Event { return o.batch.Events[o.first:] }
+
 // ID gives the event an identity of its own, from what names it at its source: equal parts give an equal id. Formats that
 // have such names (a commit's hash, an alert's number) call it; for others the driver takes content or coordinates.
 func (o *Out) ID(e *pipeline.Event, parts ...string) {
@@ -168,11 +172,13 @@ type Config struct {
 	// FingerprintKey keys the fingerprints of secrets (HMAC-SHA256). It is kept apart from the data: who has both can
 	// test guesses.
 	FingerprintKey string `yaml:"fingerprint_key"`
+	// Own are formats beside those of the table, asked before them (see processors/mapping).
+	Own []Format `yaml:"-"`
 }
 
 // Parser is the first processor of every batch. It serves one worker.
 type Parser struct {
-	formats []Format // those of the table: an envelope's format cannot name the table that it stands in
+	formats []Format // the user's own, then those of the table: an envelope's format cannot name the table that it stands in
 	topics  map[string]*Format
 	key     []byte
 	out     Out
@@ -181,9 +187,9 @@ type Parser struct {
 
 // New returns a parser, or an error that names every topic bound to a format that does not exist.
 func New(cfg Config) (*Parser, error) {
-	p := &Parser{formats: Formats, topics: make(map[string]*Format, len(cfg.Topics)), key: []byte(cfg.FingerprintKey)}
+	p := &Parser{formats: slices.Concat(cfg.Own, Formats), topics: make(map[string]*Format, len(cfg.Topics)), key: []byte(cfg.FingerprintKey)}
 	for topic, name := range cfg.Topics {
-		f := Lookup(name)
+		f := lookup(p.formats, name)
 		if f == nil {
 			return nil, fmt.Errorf("topic %q is bound to source %q, which does not exist; `tocsin sources` lists them", topic, name)
 		}
@@ -192,11 +198,13 @@ func New(cfg Config) (*Parser, error) {
 	return p, nil
 }
 
-// Lookup returns the format of that name, or nil.
-func Lookup(name string) *Format {
-	for i := range Formats {
-		if Formats[i].Name == name {
-			return &Formats[i]
+// Lookup returns the format of that name in the table, or nil.
+func Lookup(name string) *Format { return lookup(Formats, name) }
+
+func lookup(formats []Format, name string) *Format {
+	for i := range formats {
+		if formats[i].Name == name {
+			return &formats[i]
 		}
 	}
 	return nil

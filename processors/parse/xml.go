@@ -63,3 +63,44 @@ func xmlAttr(e *xml.StartElement, name string) string {
 	}
 	return ""
 }
+
+// walkXML calls f with every element of a document from outside inwards, until it returns an error. f may decode the
+// element, whose content is then not walked; at is where the element begins.
+func walkXML(in *Input, f func(d *xml.Decoder, e *xml.StartElement, at int64) error) error {
+	d := newXML(in.Data)
+	for elements := 0; ; {
+		at := d.InputOffset()
+		t, err := d.Token()
+		if err == io.EOF {
+			if elements == 0 {
+				return errors.New("XML without an element")
+			}
+			return nil
+		}
+		if err != nil {
+			return xmlError(err)
+		}
+		if e, ok := t.(xml.StartElement); ok {
+			elements++
+			if err := f(d, &e, at); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// decodeXML reads the element that begins with e into v.
+func decodeXML(d *xml.Decoder, e *xml.StartElement, v any) error {
+	if err := d.DecodeElement(v, e); err != nil {
+		return xmlError(err)
+	}
+	return nil
+}
+
+// xmlSkip passes over the element whose start was read last.
+func xmlSkip(d *xml.Decoder) error {
+	if err := d.Skip(); err != nil {
+		return xmlError(err)
+	}
+	return nil
+}

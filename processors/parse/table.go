@@ -1,0 +1,60 @@
+package parse
+
+import (
+	"encoding/csv"
+	"errors"
+	"io"
+	"strings"
+)
+
+// table reads CSV by the names of its columns, in any case.
+type table struct {
+	r      *csv.Reader
+	column map[string]int
+	row    []string
+}
+
+func newTable(text string) *table {
+	r := csv.NewReader(strings.NewReader(text))
+	r.FieldsPerRecord, r.LazyQuotes, r.TrimLeadingSpace = -1, true, true
+	return &table{r: r, column: map[string]int{}}
+}
+
+func (t *table) header() error {
+	row, err := t.r.Read()
+	if err != nil {
+		return errors.New("not well-formed CSV")
+	}
+	for i, name := range row {
+		t.column[strings.ToLower(strings.TrimSpace(name))] = i
+	}
+	return nil
+}
+
+func (t *table) next() error {
+	var err error
+	if t.row, err = t.r.Read(); err != nil && err != io.EOF {
+		line := 1
+		var at *csv.ParseError
+		if errors.As(err, &at) {
+			line = at.Line
+		}
+		return &lineError{line: line - 1, err: errors.New("not well-formed CSV")}
+	}
+	return err
+}
+
+func (t *table) has(name string) bool { _, ok := t.column[name]; return ok }
+
+// get returns the first of the columns that is there and not empty.
+func (t *table) get(names ...string) string {
+	for _, n := range names {
+		if i, ok := t.column[n]; ok && i < len(t.row) && strings.TrimSpace(t.row[i]) != "" {
+			return strings.TrimSpace(t.row[i])
+		}
+	}
+	return ""
+}
+
+// raw returns the row as text.
+func (t *table) raw() string { return strings.Join(t.row, ",") }
