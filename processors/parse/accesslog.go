@@ -49,6 +49,15 @@ func parseAccessLog(in *Input, out *Out) error {
 	return nil
 }
 
+// isWebServer reports whether a program's messages in syslog are lines of this format.
+func isWebServer(program string) bool {
+	switch program {
+	case "nginx", "apache", "apache2", "httpd", "traefik", "caddy", "envoy":
+		return true
+	}
+	return false
+}
+
 // accessLine emits the event of one line.
 func accessLine(out *Out, l string) error {
 	switch {

@@ -12,7 +12,7 @@ func isNginxError(l string) bool {
 	return len(l) > 24 && l[4] == '/' && l[7] == '/' && l[10] == ' ' && l[13] == ':' && l[19] == ' ' && l[20] == '[' && digits(l) == 4
 }
 
-func nginxError(out *Out, l string) *pipeline.Event {
+func nginxError(out *Out, l string) {
 	level, text, _ := strings.Cut(l[21:], "] ")
 	if pid, rest, ok := strings.Cut(text, ": "); ok && strings.IndexByte(pid, '#') > 0 {
 		text = rest
@@ -36,7 +36,6 @@ func nginxError(out *Out, l string) *pipeline.Event {
 	}
 	e.SetAttr("upstream.address", nginxField(fields, "upstream: "))
 	e.SetAttr("http.request.header.referer", nginxField(fields, "referrer: "))
-	return e
 }
 
 // nginxField returns a field's value, quoted or up to the next comma.

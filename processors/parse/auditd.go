@@ -49,7 +49,7 @@ func parseAuditd(in *Input, out *Out) error {
 		start := at
 		at += len(l) + 1
 		line++
-		if l = strings.TrimSpace(l); l == "" {
+		if l = strings.TrimSpace(l); l == "" || l == "----" || strings.HasPrefix(l, "time->") { // ausearch's own lines
 			continue
 		}
 		id, kind, body, err := auditHead(l)
@@ -63,8 +63,8 @@ func parseAuditd(in *Input, out *Out) error {
 			i = len(events)
 			index[id] = i
 			events = append(events, auditEvent{id: id, node: auditNode(l), first: start, last: start})
-			stamp, _, _ := strings.Cut(id, ":")
-			events[i].time = parseTime(stamp)
+			stamp, _ := cutAuditID(id)
+			events[i].time = auditTime(stamp)
 		}
 		a := &events[i]
 		if a.last == start { // its records stand together
@@ -87,7 +87,7 @@ func auditHead(l string) (id, kind, body string, err error) {
 		return "", "", "", errors.New("auditd: line without msg=audit(time:id)")
 	}
 	id, body, ok := strings.Cut(l[i+len("msg=audit("):], ")")
-	if stamp, serial, two := strings.Cut(id, ":"); !ok || !two || digits(serial) == 0 || parseTime(stamp).IsZero() {
+	if stamp, serial := cutAuditID(id); !ok || digits(serial) == 0 || auditTime(stamp).IsZero() {
 		return "", "", "", errors.New("auditd: msg=audit(...) holds no time and serial number")
 	}
 	if j := strings.LastIndex(l[:i], "type="); j >= 0 {
@@ -96,7 +96,28 @@ func auditHead(l string) (id, kind, body string, err error) {
 	if kind == "" {
 		return "", "", "", errors.New("auditd: record without a type")
 	}
-	return id, kind, strings.TrimPrefix(body, ":"), nil
+	return id, kind, strings.TrimPrefix(strings.TrimLeft(body, " "), ":"), nil
+}
+
+// cutAuditID cuts "time:serial".
+func cutAuditID(id string) (stamp, serial string) {
+	i := strings.LastIndexByte(id, ':')
+	if i < 0 {
+		return id, ""
+	}
+	return id[:i], id[i+1:]
+}
+
+// auditTime reads seconds with a fraction, or the date that ausearch -i makes of them.
+func auditTime(s string) time.Time {
+	for _, layout := range [...]string{"01/02/2006 15:04:05.000", "01/02/06 15:04:05.000"} {
+		if strings.IndexByte(s, '/') == 2 {
+			if t, err := time.Parse(layout, s); err == nil {
+				return storable(t)
+			}
+		}
+	}
+	return parseTime(s)
 }
 
 func auditNode(l string) string {

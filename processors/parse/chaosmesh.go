@@ -20,7 +20,8 @@ var chaosMesh = Format{
 	Frame: Reports,
 	Match: func(s *Shape) bool {
 		if s.Object == nil {
-			return strings.HasPrefix(s.Line, "apiVersion: ") && bytes.Contains(s.Data, []byte("chaos-mesh.org/"))
+			head := s.Data[:min(len(s.Data), 4000)]
+			return s.Root == "" && bytes.Contains(head, []byte("chaos-mesh.org/")) && bytes.Contains(head, []byte("kind: "))
 		}
 		if object := s.Raw("object"); object != nil && member(object, "apiVersion") != nil {
 			return strings.HasPrefix(textOf(member(object, "apiVersion")), "chaos-mesh.org/")
@@ -28,7 +29,8 @@ var chaosMesh = Format{
 		if items := s.Raw("items"); items != nil {
 			return bytes.Contains(items[:min(len(items), 2000)], []byte("chaos-mesh.org/"))
 		}
-		return strings.HasPrefix(s.String("apiVersion"), "chaos-mesh.org/") || member(s.Raw("status", "experiment"), "containerRecords") != nil ||
+		return strings.HasPrefix(s.String("apiVersion"), "chaos-mesh.org/") || strings.HasPrefix(s.String("involvedObject", "apiVersion"), "chaos-mesh.org/") ||
+			strings.HasSuffix(s.String("kind"), "Chaos") && s.Has("object_id", "reason") || member(s.Raw("status", "experiment"), "containerRecords") != nil ||
 			member(s.Raw("status", "experiment"), "desiredPhase") != nil || s.Array && isChaosCondition(s.String("type")) ||
 			strings.HasSuffix(s.String("kind"), "Chaos") && s.Has("uid", "status")
 	},
@@ -131,6 +133,14 @@ type meshRecord struct {
 		Created   string  `json:"creationTimestamp"`
 		Labels    promRaw `json:"labels"`
 	} `json:"metadata"`
+	Reason   string `json:"reason"` // of a Kubernetes event, or of the dashboard's
+	Message  string `json:"message"`
+	Last     string `json:"lastTimestamp"`
+	Involved struct {
+		Kind      string `json:"kind"`
+		Name      string `json:"name"`
+		Namespace string `json:"namespace"`
+	} `json:"involvedObject"`
 	Spec struct {
 		Action   string `json:"action"`
 		Mode     string `json:"mode"`
@@ -151,6 +161,9 @@ func chaosMeshObject(b []byte, out *Out) error {
 }
 
 func (v *meshRecord) event(out *Out) error {
+	if v.Involved.Kind != "" {
+		v.Kind, v.Name, v.Namespace, v.Metadata.Name, v.Metadata.Namespace = v.Involved.Kind, v.Involved.Name, v.Involved.Namespace, "", ""
+	}
 	state := map[string]bool{}
 	for _, c := range v.Status.Conditions {
 		state[c.Type] = c.Status == "True" || c.Status == "true"
@@ -158,7 +171,7 @@ func (v *meshRecord) event(out *Out) error {
 	if len(state) == 0 && v.Status.Experiment.Phase == "" && v.Status.Text == "" && v.Kind == "" {
 		return errors.New("chaos-mesh: object without kind and status")
 	}
-	finished := state["AllRecovered"] && !state["AllInjected"] || v.Status.Text == "finished" || v.Finished != "" ||
+	finished := state["AllRecovered"] && !state["AllInjected"] || v.Status.Text == "finished" || v.Finished != "" || v.Reason == "Recovered" ||
 		len(state) == 0 && v.Status.Experiment.Phase == "Stop"
 	name := first(v.Metadata.Name, v.Name)
 	namespace := first(v.Metadata.Namespace, v.Namespace)
@@ -176,7 +189,8 @@ func (v *meshRecord) event(out *Out) error {
 		e.Outcome = pipeline.OutcomeSuccess
 		e.SetAttr("deviated", "false") // Chaos Mesh judges nothing: probes elsewhere do
 	}
-	if t := parseTime(first(v.Finished, v.Started, v.Created, v.Metadata.Created)); !t.IsZero() && (finished == (v.Finished != "") || !finished) {
+	if t := parseTime(first(v.Finished, v.Last, v.Started, v.Created, v.Metadata.Created)); !t.IsZero() &&
+		(!finished || v.Finished != "" || v.Reason != "") {
 		e.Time = t
 	}
 	var targets []string
@@ -194,6 +208,8 @@ func (v *meshRecord) event(out *Out) error {
 		}
 	}
 	e.SetAttr("chaos.kind", v.Kind)
+	e.SetAttr("chaos.reason", v.Reason)
+	e.SetAttr("chaos.message", v.Message)
 	e.SetAttr("chaos.action", v.Spec.Action)
 	e.SetAttr("chaos.mode", v.Spec.Mode)
 	e.SetAttr("chaos.duration", v.Spec.Duration)

@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 
@@ -21,6 +22,9 @@ var cloudTrail = Format{
 			inner = inner[skipSpace(inner):]
 			return member(inner, "eventSource") != nil && member(inner, "eventName") != nil && member(inner, "s3") == nil
 		}
+		if events := s.Raw("logEvents"); events != nil { // a subscription of CloudWatch Logs
+			return bytes.Contains(events, []byte(`\"eventSource\"`)) && bytes.Contains(events, []byte(`\"awsRegion\"`))
+		}
 		return s.Has("eventSource", "eventName") && (s.Has("userIdentity") || s.Has("eventVersion")) || s.Raw("detail", "eventName") != nil ||
 			s.Raw("eventData", "eventName") != nil
 	},
@@ -30,6 +34,9 @@ var cloudTrail = Format{
 		}
 		if in.Data[0] == '[' {
 			return eachElement(in, out, in.Data, func(b []byte) error { return cloudTrailEvent(b, out) })
+		}
+		if events := member(in.Data, "logEvents"); len(events) > 0 && events[0] == '[' {
+			return eachElement(in, out, events, func(b []byte) error { return cloudTrailEvent([]byte(textOf(member(b, "message"))), out) })
 		}
 		for _, envelope := range [...]string{"detail", "eventData"} {
 			if inner := member(in.Data, envelope); len(inner) > 0 && inner[0] == '{' {

@@ -47,6 +47,7 @@ var postgresLevels = [...]string{
 
 // postgresLevel finds the severity that ends log_line_prefix: "LOG:  ".
 func postgresLevel(l string) (level string, at int, ok bool) {
+	l, _, _ = strings.Cut(l, "\n")
 	for i := 0; i < len(l) && i < 300; {
 		j := strings.Index(l[i:], ":  ")
 		if j < 0 || i+j > 300 {

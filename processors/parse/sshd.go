@@ -17,7 +17,7 @@ import (
 // connection) where a connection has only traces.
 var sshd = Format{
 	Name: "sshd-auth", Title: "OpenSSH server log", Phase: pipeline.PhaseOperation,
-	Types: []string{"auth.failed", "auth.success", "auth.logout", "detection", "db.statement", "log"},
+	Types: []string{"auth.failed", "auth.success", "auth.logout", "detection", "db.statement", "http.request", "log"},
 	Known: "syslog lines without <PRI>, most of them of program sshd",
 	Frame: Lines, Log: true,
 	Match: matchSSHD,

@@ -14,7 +14,7 @@ import (
 // their own (sshd, PAM) give that format's events.
 var syslog = Format{
 	Name: "syslog", Title: "syslog (RFC 3164, RFC 5424, JSON of collectors)", Phase: pipeline.PhaseOperation,
-	Types: []string{"log", "auth.failed", "auth.success", "auth.logout", "detection", "db.statement"},
+	Types: []string{"log", "auth.failed", "auth.success", "auth.logout", "detection", "db.statement", "http.request"},
 	Known: "lines that begin with <PRI>, a length and <PRI>, or a date, host and tag; JSON with syslogtag, SYSLOG_IDENTIFIER or facility",
 	Frame: Reports, Log: true,
 	Match: matchSyslog,
@@ -34,7 +34,7 @@ func matchSyslog(s *Shape) bool {
 		return true
 	}
 	l, err := readSyslog(s.Line, s.Record.Time)
-	return err == nil && (l.priority >= 0 || l.host != "" && l.app != "")
+	return err == nil && (l.priority >= 0 || l.host != "" && l.app != "" || month(s.Line) > 0)
 }
 
 func parseSyslog(in *Input, out *Out) error {
