@@ -104,7 +104,9 @@ func recordsOf(f *parse.Format) ([]pipeline.Record, error) {
 	return records, nil
 }
 
-func isJSON(b []byte) bool { return json.NewDecoder(bytes.NewReader(b)).Decode(new(json.RawMessage)) == nil }
+func isJSON(b []byte) bool {
+	return json.NewDecoder(bytes.NewReader(b)).Decode(new(json.RawMessage)) == nil
+}
 
 // result is what was done in the time.
 type result struct {
