@@ -3,6 +3,7 @@ package rule
 import (
 	"math"
 	"math/bits"
+	"slices"
 	"strings"
 )
 
@@ -135,7 +136,14 @@ func (s stepSet) each(f func(i int)) {
 }
 
 // index finds the steps that an event may match. It never misses one: a property test holds it against looking at all.
+// Steps that demand a type of event are asked for events of that type only; those types' rules look at few fields.
 type index struct {
+	byType map[string]*fieldIndexes
+	others *fieldIndexes // of steps that demand no type
+}
+
+// fieldIndexes file steps under their rarest necessary conditions.
+type fieldIndexes struct {
 	always []int // steps without a necessary condition that can be looked up
 	fields []fieldIndex
 	attrs  map[string]*textIndex
@@ -146,17 +154,69 @@ type fieldIndex struct {
 	*textIndex
 }
 
-// newIndex files each step under its rarest necessary condition.
+// newIndex files all steps.
 func newIndex(a *atoms, steps []stepRef) *index {
-	x := &index{attrs: map[string]*textIndex{}}
-	byField := map[string]*textIndex{}
-	var order []string
 	p := &planner{a, map[indexKey]int{}}
 	for _, s := range steps {
 		p.survey(s.step.when)
 	}
+	byType := map[string][]int{}
+	var others []int
 	for i, s := range steps {
-		keys, cost := p.access(s.step.when)
+		types := p.types(s.step.when)
+		if types == nil {
+			others = append(others, i)
+		}
+		for _, t := range types {
+			byType[t] = append(byType[t], i)
+		}
+	}
+	x := &index{byType: make(map[string]*fieldIndexes, len(byType)), others: p.file(steps, others)}
+	for t, numbers := range byType {
+		x.byType[t] = p.file(steps, numbers)
+	}
+	return x
+}
+
+// types returns the types of events of which one is needed to meet the condition; nil where any may do.
+func (p *planner) types(c *condition) (types []string) {
+	switch c.op {
+	case opAnd:
+		for _, kid := range c.kids {
+			if t := p.types(kid); t != nil && (types == nil || len(t) < len(types)) {
+				types = t
+			}
+		}
+		return types
+	case opOr:
+		for _, kid := range c.kids {
+			t := p.types(kid)
+			if t == nil {
+				return nil
+			}
+			types = append(types, t...)
+		}
+		slices.Sort(types)
+		return slices.Compact(types)
+	}
+	for _, k := range p.keys(c) {
+		if !isTypeKey(k) {
+			return nil
+		}
+		types = append(types, k.value)
+	}
+	return types
+}
+
+func isTypeKey(k indexKey) bool { return k.op == keyEqual && !k.attr && k.name == "Type" }
+
+// file files the steps of those numbers.
+func (p *planner) file(steps []stepRef, numbers []int) *fieldIndexes {
+	x := &fieldIndexes{attrs: map[string]*textIndex{}}
+	byField := map[string]*textIndex{}
+	var order []string
+	for _, i := range numbers {
+		keys, cost := p.access(steps[i].step.when)
 		if math.IsInf(cost, 1) {
 			x.always = append(x.always, i)
 			continue
@@ -187,6 +247,13 @@ func newIndex(a *atoms, steps []stepRef) *index {
 
 // candidates adds the steps that the event may match.
 func (x *index) candidates(e *event, into stepSet) {
+	if t := x.byType[e.Type]; t != nil {
+		t.candidates(e, into)
+	}
+	x.others.candidates(e, into)
+}
+
+func (x *fieldIndexes) candidates(e *event, into stepSet) {
 	into.addAll(x.always)
 	for i := range x.fields {
 		f := &x.fields[i]
@@ -275,7 +342,7 @@ type substrings struct {
 	short []substring
 	long  []substring
 	grams map[uint32][]substring
-	bits  [1 << 9]uint64 // which hashes of grams exist
+	bits  *[1 << 9]uint64 // which hashes of grams exist
 }
 
 type substring struct {
@@ -312,7 +379,10 @@ func (s *substrings) file() {
 			count[gram(sub.text[i:])]++
 		}
 	}
-	s.grams = make(map[uint32][]substring, len(s.long))
+	if len(s.long) == 0 {
+		return
+	}
+	s.bits, s.grams = new([1 << 9]uint64), make(map[uint32][]substring, len(s.long))
 	for _, sub := range s.long {
 		for i := 0; i+4 <= len(sub.text); i++ {
 			if count[gram(sub.text[i:])] < count[gram(sub.text[sub.at:])] {

@@ -232,7 +232,7 @@ func corpus(n int) (files []File, b *pipeline.Batch) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range n {
 		when := fmt.Sprintf(`ev.Type == %q && `, types[i%len(types)])
-		switch i % 5 {
+		switch (i + i/len(types)) % 5 { // each type has rules of every form
 		case 0:
 			when += fmt.Sprintf(`ev.Actor == "user-%d" && ev.Severity >= 3`, i)
 		case 1:
