@@ -151,6 +151,10 @@ func TestPanelsKeepTheRules(t *testing.T) {
 				}
 				checkSQL(t, d.file, p.Title, q)
 				series := q.Format == 0 && p.Type != "table"
+				// Grafana makes lines of rows only where they come by time.
+				if series && !strings.Contains(q.RawSQL, "ORDER BY time") {
+					t.Errorf("%s, %s: the rows of a series do not come by time", d.file, p.Title)
+				}
 				if series && rawEvents.MatchString(q.RawSQL) && d.UID != "tocsin-entity" {
 					t.Errorf("%s, %s: a series over time reads events, not events_1m", d.file, p.Title)
 				}

@@ -8,6 +8,7 @@ import { stamp } from '../state.js';
 export function draw(root, { panel, results, view }) {
   const result = results[panel.targets[0].refId];
   const { times, lines } = steady(series(panel, result), result.step_ms, view.range);
+  lines.sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
   const top = Math.max(1, ...lines.flatMap((l) => l.values));
   root.replaceChildren(h('table.heatmap', {},
     h('caption.hidden', {}, panel.title),

@@ -43,8 +43,8 @@ function draw1(tile, facts, view) {
   const worst = severity && severity.value > 1 ? display(severity.field.config, severity.value) : null;
   const content = [
     h('span.tile-name', {}, tile.name),
-    h('span.tile-value', { class: length > 10 ? 'long' : null, style: shown.color ? { color: cssColor(shown.color) } : {} }, shown.text,
-      shown.word && h('small', {}, ` ${shown.word}`)),
+    h('span.tile-value', { class: length > 9 ? 'long' : null, style: shown.color ? { color: cssColor(shown.color) } : {} }, shown.text),
+    shown.word && h('small', { style: { color: cssColor(shown.color) } }, shown.word),
     facts && h('span.tile-facts', {},
       worst && h('span.badge', { style: { '--badge': cssColor(worst.color) } }, worst.text),
       facts.filter((f) => f !== severity && isNumber(f.field) && f.value > 0)
