@@ -47,7 +47,11 @@ func migrated(t testing.TB) *clickhouse.DB {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Close() })
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	if err := db.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -75,8 +79,14 @@ func serve(t testing.TB, cfg Config) string {
 	return "http://" + s.Addr()
 }
 
-// get returns the answer to a request, which change may alter first.
-func get(t testing.TB, url string, change func(*http.Request)) (*http.Response, string) {
+// answer is the head of an answer.
+type answer struct {
+	StatusCode int
+	Header     http.Header
+}
+
+// get returns the answer to a request, which change may alter first, and its body.
+func get(t testing.TB, url string, change func(*http.Request)) (answer, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
@@ -94,5 +104,5 @@ func get(t testing.TB, url string, change func(*http.Request)) (*http.Response, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp, string(body)
+	return answer{resp.StatusCode, resp.Header}, string(body)
 }

@@ -157,8 +157,8 @@ func TestErrors(t *testing.T) {
 	f := func(path string, status int, want string) {
 		t.Helper()
 		resp, body := get(t, base+path, nil)
-		var answer struct{ Error string }
-		if err := json.Unmarshal([]byte(body), &answer); err != nil || resp.StatusCode != status || !strings.Contains(answer.Error, want) {
+		var refusal struct{ Error string }
+		if err := json.Unmarshal([]byte(body), &refusal); err != nil || resp.StatusCode != status || !strings.Contains(refusal.Error, want) {
 			t.Errorf("GET %s: %d %s (%v), want %d with %q", path, resp.StatusCode, body, err, status, want)
 		}
 	}
@@ -240,7 +240,9 @@ func TestServeEnds(t *testing.T) {
 	if err != nil || resp.StatusCode != 200 {
 		t.Fatalf("%v, error %v", resp, err)
 	}
-	io.Copy(io.Discard, resp.Body) //nolint:errcheck // only to be done with it
+	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "ok\n" {
+		t.Errorf("%q, error %v", body, err)
+	}
 }
 
 func TestNewRefuses(t *testing.T) {
