@@ -31,6 +31,8 @@ var allowed = map[string][]string{
 	"processors/enrich":          {"pipeline", "schemas"},
 	"processors/rule":            {"pipeline", "schemas"},
 	"processors/detect":          {},
+	// A mapping file makes a format of the parser's kind, with expressions of its own.
+	"processors/mapping": {"pipeline", "processors/parse", "schemas"},
 	// A rule is one thing: its definition is read by those who hold its state and by those who word its alerts.
 	"processors/alert":     {"pipeline", "processors/rule", "schemas"},
 	"processors/correlate": {"pipeline", "processors/alert", "processors/detect", "processors/rule", "schemas"},
@@ -40,8 +42,10 @@ var allowed = map[string][]string{
 var knownTo = map[string][]string{
 	"github.com/twmb/franz-go":     {"pipeline/kafka", "pipeline/embedded", "cmd/tocsin/internal/"},
 	"github.com/ClickHouse/":       {"pipeline/clickhouse"},
-	"github.com/expr-lang/expr":    {"processors/rule"},
+	"github.com/expr-lang/expr":    {"processors/rule", "processors/mapping"},
 	"github.com/ebitengine/purego": {"pipeline/embedded"},
+	"github.com/gaissmai/bart":     {"processors/enrich"},
+	"github.com/oschwald/":         {"processors/enrich"},
 }
 
 func TestImportsRunDownwards(t *testing.T) {

@@ -192,7 +192,7 @@ func xmlRoot(b []byte) string {
 // choose returns the format of a record: by its header, by its topic's binding, by its shape. nil is none.
 func (p *Parser) choose(topic string, r *pipeline.Record, data []byte) *Format {
 	if name := r.Header("tocsin_source"); name != "" {
-		return Lookup(name)
+		return lookup(p.formats, name)
 	}
 	if f := p.topics[topic]; f != nil {
 		return f

@@ -35,10 +35,10 @@ func ReadFS(fsys fs.FS) ([]File, error) { return readFiles(fsys, ".", "", IsRule
 // ReadPaths reads rule files, and all that are below folders.
 func ReadPaths(paths ...string) ([]File, error) { return readPaths(paths, IsRuleFile) }
 
-// IsRuleFile reports whether a name is a rule file's.
+// IsRuleFile reports whether a name is a rule file's. Mapping files of sources (*.source.yaml) may lie beside them.
 func IsRuleFile(name string) bool {
 	ext := filepath.Ext(name)
-	return (ext == ".yaml" || ext == ".yml") && !IsTestFile(name)
+	return (ext == ".yaml" || ext == ".yml") && !IsTestFile(name) && !strings.HasSuffix(name, ".source"+ext)
 }
 
 // IsTestFile reports whether a name is that of a rule's tests.
