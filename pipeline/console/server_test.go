@@ -227,19 +227,25 @@ func TestInjection(t *testing.T) {
 	}
 }
 
-// One who opens a connection and says nothing does not hold it for ever, and does not hold up the end.
+// A reader whose connection stays open does not hold up the end.
 func TestServeEnds(t *testing.T) {
+	var conn net.Conn
+	t.Cleanup(func() { // runs after the server's own, which fails if Serve does
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	base := serve(t, Config{})
-	conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+	var err error
+	if conn, err = net.Dial("tcp", strings.TrimPrefix(base, "http://")); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(conn, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	fmt.Fprintf(conn, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil || resp.StatusCode != 200 {
-		t.Fatalf("%v, error %v", resp, err)
-	}
+	defer resp.Body.Close()
 	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "ok\n" {
 		t.Errorf("%q, error %v", body, err)
 	}
