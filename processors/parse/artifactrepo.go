@@ -393,7 +393,8 @@ func artifactoryRequest(s string) (r artifactoryLine, ok bool) {
 	}
 	f := strings.SplitN(s, "|", 11)
 	if f[2] == "REQUEST" {
-		if r.at, _ = time.Parse("20060102150405", f[0]); r.at.IsZero() || len(f) < 10 {
+		at, _ := time.Parse("20060102150405", f[0])
+		if r.at = sane(at); r.at.IsZero() || len(f) < 10 {
 			return r, false
 		}
 		r.took, r.ip, r.user, r.method, r.path, r.status, r.answerBytes = f[1], f[3], f[4], f[5], f[6], f[8], f[9]

@@ -192,7 +192,7 @@ func (c *gitCommit) emit(out *Out, raw string) {
 // gitTime reads git's default date "Wed Mar 4 16:20:00 2026 +0100", and its others.
 func gitTime(s string) time.Time {
 	if t, err := time.Parse("Mon Jan 2 15:04:05 2006 -0700", s); err == nil {
-		return t.UTC()
+		return sane(t.UTC())
 	}
 	return sane(parseTime(s))
 }

@@ -177,7 +177,7 @@ func emitJenkinsBuild(out *Out, p *part[jenkinsAPI], job string) {
 	e.Time = parseTime(string(v.Timestamp))
 	if d := v.Duration.Or(0); !running && d > 0 && d < 1e12 && !e.Time.IsZero() {
 		took := time.Duration(d) * time.Millisecond
-		e.Time = e.Time.Add(took)
+		e.Time = sane(e.Time.Add(took))
 		e.SetAttr("duration_seconds", seconds(e.Time.Add(-took), e.Time))
 	}
 	for i := range v.Actions {
@@ -253,7 +253,7 @@ func emitStages(out *Out, p *part[jenkinsAPI]) int {
 		if state == ".finished" {
 			e.Outcome = runOutcome(status)
 			if took > 0 && took < 1e12 && !e.Time.IsZero() {
-				e.Time = e.Time.Add(time.Duration(took) * time.Millisecond)
+				e.Time = sane(e.Time.Add(time.Duration(took) * time.Millisecond))
 			}
 		}
 		e.SetAttr("status", status)

@@ -253,7 +253,7 @@ func scmText(in *Input, out *Out) error {
 			if i := strings.Index(text, ": "); i > 0 {
 				if at, err := time.Parse("January 02, 2006 15:04", text[:i]); err == nil {
 					e := out.Event(gitlabMessage(text[i+2:]))
-					e.Raw, e.Time, e.Severity = text, at, pipeline.SeverityInfo
+					e.Raw, e.Time, e.Severity = text, sane(at), pipeline.SeverityInfo
 					finishGitLabMessage(e, text[i+2:])
 					continue
 				}
@@ -280,7 +280,7 @@ func giteaLine(s string) (m giteaMessage, ok bool) {
 	if err != nil {
 		return m, false
 	}
-	m.at = at
+	m.at = sane(at)
 	s = s[19:]
 	for {
 		i := strings.IndexByte(s, '[')

@@ -127,7 +127,7 @@ func later(t time.Time, d string) time.Time {
 	if err != nil || t.IsZero() {
 		return t
 	}
-	return t.Add(time.Duration(v * float64(time.Second)))
+	return sane(t.Add(time.Duration(v * float64(time.Second))))
 }
 
 // sane returns t, or none where a report prints a time that no clock showed (year 1, year 1970 at zero).
