@@ -41,8 +41,10 @@ type gitCommit struct {
 
 func parseGitLog(in *Input, out *Out) error {
 	var c *gitCommit
+	told := map[string]bool{}
 	flush := func(end int) {
-		if c != nil {
+		if c != nil && !told[c.hash] { // a commit that the log lists twice arrived once
+			told[c.hash] = true
 			c.emit(out, strings.TrimSpace(alias(in.Data[c.start:end])))
 		}
 	}
