@@ -15,6 +15,8 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline"
 	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
 	"github.com/tocsin-project/tocsin/pipeline/kafka"
+	"github.com/tocsin-project/tocsin/processors/enrich"
+	"github.com/tocsin-project/tocsin/processors/mapping"
 	"github.com/tocsin-project/tocsin/processors/parse"
 )
 
@@ -25,6 +27,7 @@ type Config struct {
 	Kafka      kafka.Config     `yaml:"kafka"`
 	ClickHouse ClickHouseConfig `yaml:"clickhouse"`
 	Parse      parse.Config     `yaml:"parse"`
+	Enrich     enrich.Config    `yaml:"enrich"`
 	Rules      RulesConfig      `yaml:"rules"`
 	Flush      FlushConfig      `yaml:"flush"`
 	Admin      AdminConfig      `yaml:"admin"`
@@ -44,7 +47,7 @@ type ClickHouseConfig struct {
 type RulesConfig struct {
 	// Library runs the rules that tocsin comes with.
 	Library bool `yaml:"library"`
-	// Dirs are folders with rules of your own.
+	// Dirs are folders with rules of your own, and mapping files of sources (*.source.yaml).
 	Dirs []string `yaml:"dirs"`
 	// Lateness is how late an event may come after later ones and still count in its window.
 	Lateness time.Duration `yaml:"lateness"`
@@ -96,6 +99,9 @@ func LoadConfig(path string) (Config, error) {
 	if err := yaml.UnmarshalWithOptions(data, &cfg, yaml.Strict()); err != nil && len(data) > 0 {
 		return cfg, fmt.Errorf("%s:%s", path, yaml.FormatError(err, false, true))
 	}
+	if cfg.Parse.Own, err = loadSources(cfg.Rules.Dirs); err != nil {
+		return cfg, err
+	}
 	if err := errors.Join(cfg.expandSecrets(), cfg.validate()); err != nil {
 		return cfg, fmt.Errorf("%s: %w", path, err)
 	}
@@ -110,6 +116,7 @@ func (c *Config) expandSecrets() error {
 		"kafka.sasl.password":   &c.Kafka.SASL.Password,
 		"clickhouse.password":   &c.ClickHouse.Password,
 		"parse.fingerprint_key": &c.Parse.FingerprintKey,
+		"enrich.privacy.key":    &c.Enrich.Privacy.Key,
 	} {
 		m := variable.FindStringSubmatch(*s)
 		if m == nil {
@@ -145,7 +152,21 @@ func (c *Config) validate() error {
 	if _, err := parse.New(c.Parse); err != nil {
 		errs = append(errs, fmt.Errorf("parse.topics: %w", err))
 	}
+	errs = append(errs, c.Enrich.Check())
 	return errors.Join(errs...)
+}
+
+// loadSources reads the mapping files of the folders as formats.
+func loadSources(dirs []string) ([]parse.Format, error) {
+	sources, err := mapping.Load(dirs...)
+	if err != nil {
+		return nil, err
+	}
+	var formats []parse.Format
+	for _, s := range sources {
+		formats = append(formats, s.Format())
+	}
+	return formats, nil
 }
 
 func (c Config) clickhouse() clickhouse.Config {

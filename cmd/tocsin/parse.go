@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -19,7 +20,7 @@ import (
 
 func newParse() *cobra.Command {
 	var source string
-	var headers []string
+	var headers, mappings []string
 	cmd := &cobra.Command{
 		Use:   "parse [FILE | -]...",
 		Short: "Turn native records into normalized events, one JSON object a line",
@@ -30,7 +31,12 @@ unless --source names it. A record that is refused is reported as file:line: rea
   git secrets --scan 2>&1 | tocsin parse --source git-secrets
   tocsin parse --header X-GitHub-Event=push hook.json`,
 		RunE: func(cmd *cobra.Command, files []string) error {
-			if source != "" && parse.Lookup(source) == nil {
+			own, err := loadSources(mappings)
+			if err != nil {
+				return err
+			}
+			known := func(f parse.Format) bool { return f.Name == source }
+			if source != "" && parse.Lookup(source) == nil && !slices.ContainsFunc(own, known) {
 				return fmt.Errorf("--source %q does not exist; `tocsin sources` lists them", source)
 			}
 			var with []pipeline.Header
@@ -47,7 +53,7 @@ unless --source names it. A record that is refused is reported as file:line: rea
 			if len(files) == 0 {
 				files = []string{"-"}
 			}
-			parser, err := parse.New(parse.Config{})
+			parser, err := parse.New(parse.Config{Own: own})
 			if err != nil {
 				return err
 			}
@@ -71,6 +77,7 @@ unless --source names it. A record that is refused is reported as file:line: rea
 	}
 	cmd.Flags().StringVar(&source, "source", "", "format of the input; recognised by its shape when not given")
 	cmd.Flags().StringArrayVar(&headers, "header", nil, "header of the record, NAME=VALUE, as a webhook bridge would set it")
+	cmd.Flags().StringArrayVar(&mappings, "mappings", nil, "file or folder with mapping files (*.source.yaml) of sources of your own")
 	_ = cmd.RegisterFlagCompletionFunc("source", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var names []string
 		for _, f := range parse.Formats {

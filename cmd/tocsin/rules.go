@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tocsin-project/tocsin/processors/mapping"
 	"github.com/tocsin-project/tocsin/processors/parse"
 	"github.com/tocsin-project/tocsin/processors/rule"
 	"github.com/tocsin-project/tocsin/processors/rule/ruletest"
@@ -19,14 +21,19 @@ func newRules() *cobra.Command {
 	cmd.AddCommand(
 		&cobra.Command{
 			Use:   "check [PATH...]",
-			Short: "Report everything that is wrong in rule files, with file, line and column",
+			Short: "Report everything that is wrong in rule and mapping files, with file, line and column",
 			RunE: func(cmd *cobra.Command, paths []string) error {
 				set, err := loadRules(paths)
-				if err != nil {
+				sources, err2 := mapping.Load(paths...)
+				if err := errors.Join(err, err2); err != nil {
 					fmt.Fprintln(cmd.ErrOrStderr(), err)
 					return errNo
 				}
-				fmt.Fprintf(cmd.ErrOrStderr(), "%d rules are fine\n", len(set.Rules))
+				fmt.Fprintf(cmd.ErrOrStderr(), "%d rules are fine", len(set.Rules))
+				if len(sources) > 0 {
+					fmt.Fprintf(cmd.ErrOrStderr(), ", and %d sources", len(sources))
+				}
+				fmt.Fprintln(cmd.ErrOrStderr())
 				return nil
 			},
 		},
@@ -62,29 +69,56 @@ func newRulesTest() *cobra.Command {
 		Short: "Run the rules' tests: records in, alerts expected",
 		Long: `Test runs every *.test.yaml beside the rules, or those that tocsin comes with: native records or events go through parser,
 matcher and engine in simulated time, and the alerts must be the expected ones. Rules without a test that fires and one
-that nearly does are named.`,
+that nearly does are named. The tests within mapping files (*.source.yaml) run as well.`,
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			set, err := loadRules(paths)
 			if err != nil {
 				fmt.Fprintln(cmd.ErrOrStderr(), err)
 				return errNo
 			}
-			tests := rule.LibraryTests()
+			files := rule.LibraryTests()
 			if len(paths) > 0 {
-				if tests, err = rule.ReadTests(paths...); err != nil {
+				if files, err = rule.ReadTests(paths...); err != nil {
 					return err
 				}
 			}
-			parser, err := parse.New(parse.Config{})
-			if err != nil {
-				return err
-			}
-			report, err := ruletest.Run(set, tests, parser)
+			sources, err := mapping.Load(paths...)
 			if err != nil {
 				fmt.Fprintln(cmd.ErrOrStderr(), err)
 				return errNo
 			}
-			failed := 0
+			own, err := loadSources(paths)
+			if err != nil {
+				return err
+			}
+			parser, err := parse.New(parse.Config{Own: own})
+			if err != nil {
+				return err
+			}
+			report, err := ruletest.Run(set, files, parser)
+			if err != nil {
+				fmt.Fprintln(cmd.ErrOrStderr(), err)
+				return errNo
+			}
+			failed, tests := 0, 0
+			for _, s := range sources {
+				tests += len(s.Tests)
+				wrong := s.Run()
+				for _, t := range s.Tests {
+					word := "ok  "
+					if len(wrong[t.Name]) > 0 {
+						word = "FAIL"
+						failed++
+					}
+					fmt.Fprintf(cmd.OutOrStdout(), "%s  %s: %s\n", word, s.Path, t.Name)
+					for _, f := range wrong[t.Name] {
+						fmt.Fprintf(cmd.OutOrStdout(), "      %s\n", f)
+					}
+				}
+				if len(s.Tests) == 0 {
+					fmt.Fprintf(cmd.OutOrStdout(), "note  %s: no test\n", s.Path)
+				}
+			}
 			for _, r := range report.Results {
 				word := "ok  "
 				if len(r.Failures) > 0 {
@@ -102,7 +136,7 @@ that nearly does are named.`,
 			for _, id := range report.Unmissed {
 				fmt.Fprintf(cmd.OutOrStdout(), "note  %s: no test in which it nearly fires\n", id)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d rules, %d tests, %d failed\n", len(set.Rules), len(report.Results), failed)
+			fmt.Fprintf(cmd.OutOrStdout(), "%d rules, %d tests, %d failed\n", len(set.Rules), tests+len(report.Results), failed)
 			if junit != "" {
 				if err := writeJUnit(junit, report); err != nil {
 					return err

@@ -22,6 +22,7 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline/embedded"
 	"github.com/tocsin-project/tocsin/pipeline/kafka"
 	"github.com/tocsin-project/tocsin/processors/correlate"
+	"github.com/tocsin-project/tocsin/processors/enrich"
 	"github.com/tocsin-project/tocsin/processors/parse"
 	"github.com/tocsin-project/tocsin/processors/rule"
 )
@@ -160,6 +161,7 @@ type app struct {
 	now      func() time.Time
 	db       *clickhouse.DB
 	rules    *rule.Set
+	enricher *enrich.Enricher
 	producer *kafka.Producer
 	metrics  *pipeline.Metrics
 	console  *console.Server
@@ -177,6 +179,9 @@ func newApp(ctx context.Context, cfg Config, now func() time.Time, log *zap.Logg
 	if a.rules, err = cfg.Rules.load(); err != nil {
 		return nil, err
 	}
+	if a.enricher, err = enrich.New(cfg.Enrich, log.Named("enrich")); err != nil {
+		return nil, err
+	}
 	if a.db, err = clickhouse.Open(ctx, cfg.clickhouse()); err != nil {
 		return nil, err
 	}
@@ -190,7 +195,7 @@ func newApp(ctx context.Context, cfg Config, now func() time.Time, log *zap.Logg
 		return nil, err
 	}
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), a.enricher)
 	a.metrics = pipeline.NewMetrics(reg)
 	a.console, err = console.New(console.Config{Listen: cfg.Admin.Listen, DB: a.db, Registry: reg, Ready: a.ready, Log: log.Named("console")})
 	return a, err
@@ -228,6 +233,7 @@ func (a *app) ready() []error {
 func (a *app) run(ctx context.Context, roles []string) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.console.Serve(ctx) })
+	g.Go(func() error { return a.enricher.Run(ctx) })
 	has := func(role string) bool { return slices.Contains(roles, "all") || slices.Contains(roles, role) }
 	if has("ingest") {
 		consumer, err := kafka.NewConsumer(a.cfg.Kafka, a.worker, a.log)
@@ -273,7 +279,7 @@ func (a *app) worker(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
 		if err != nil {
 			return nil, err
 		}
-		w.Processors = []pipeline.Processor{parser, a.rules.NewMatcher()}
+		w.Processors = []pipeline.Processor{parser, a.enricher.Processor(), a.rules.NewMatcher()}
 		w.Sink = a.db.EventSink()
 		w.Watermark = publisher.Watermark
 	}

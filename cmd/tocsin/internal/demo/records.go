@@ -91,7 +91,7 @@ func (s *story) access(t time.Duration, host string, status int) {
 
 func pandora(host string, when time.Time, cpu int, load float64) string {
 	return fmt.Sprintf(`<?xml version='1.0' encoding='UTF-8'?>
-<agent_data description='%s' group='Servers' os_name='linux' os_version='Debian GNU/Linux 12' interval='60' version='7.0NG.777' timestamp='%s' agent_name='%s' timezone_offset='0' address='10.0.1.9'>
+<agent_data description='%s' group='Servers' os_name='linux' os_version='Debian GNU/Linux 12' interval='15' version='7.0NG.777' timestamp='%s' agent_name='%s' timezone_offset='0' address='10.0.1.9'>
 <module><name><![CDATA[cpu_user]]></name><type>generic_data</type><min_critical>91</min_critical><max_critical>100</max_critical><data><![CDATA[%d]]></data></module>
 <module><name><![CDATA[Load Average]]></name><type>generic_data</type><data><![CDATA[%.2f]]></data></module>
 <module><name><![CDATA[sshDaemon]]></name><type>generic_proc</type><data><![CDATA[1]]></data></module>

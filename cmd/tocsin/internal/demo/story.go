@@ -248,9 +248,9 @@ func (s *story) databases() {
 	}
 }
 
-// agents of Pandora FMS report once a minute; the one on db-1 falls silent when the attacker kills it.
+// agents of Pandora FMS report four times a minute; the one on db-1 falls silent when the attacker kills it.
 func (s *story) agents() {
-	for t := 5 * time.Second; t < Length; t += time.Minute {
+	for t := 5 * time.Second; t < Length; t += 15 * time.Second {
 		for _, host := range []string{"db-1", "web-1", "web-2", "ci-2"} {
 			if host == "db-1" && t > at(19, 0) && t < at(22, 0) {
 				continue
