@@ -167,7 +167,6 @@ func (v *dbEvent) event(out *Out, raw, system string) *pipeline.Event {
 	case "auth.logout":
 		e.Outcome = pipeline.OutcomeSuccess
 	}
-	sqlSecrets(out, v.statement)
 	e.SetAttr("db.system.name", system)
 	e.SetAttr("db.query.text", v.statement)
 	e.SetAttr("db.operation.name", v.command)
@@ -176,44 +175,4 @@ func (v *dbEvent) event(out *Out, raw, system string) *pipeline.Event {
 	e.SetAttr("db.response.status_code", v.code)
 	e.SetAttr("auth.reason", v.reason)
 	return e
-}
-
-// sqlSecrets notes the passwords that a statement sets: PASSWORD '...', IDENTIFIED BY '...'.
-func sqlSecrets(out *Out, statement string) {
-	upper := ""
-	for _, word := range [...]string{"PASSWORD", "IDENTIFIED"} {
-		for i := 0; i < len(statement); {
-			if len(statement) < 12 {
-				return
-			}
-			if upper == "" {
-				upper = asciiUpper(statement)
-			}
-			j := strings.Index(upper[i:], word)
-			if j < 0 {
-				break
-			}
-			i += j + len(word)
-			rest := statement[i:]
-			k := strings.IndexByte(rest, '\'')
-			if k < 0 || k > 40 {
-				continue
-			}
-			value := strings.TrimSuffix(rest[k+1:], `\`)
-			if end := strings.IndexByte(value, '\''); end > 0 {
-				out.Secret(strings.TrimSuffix(value[:end], `\`))
-			}
-		}
-	}
-}
-
-// asciiUpper keeps offsets, which strings.ToUpper need not.
-func asciiUpper(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if c >= 'a' && c <= 'z' {
-			b[i] = c - 'a' + 'A'
-		}
-	}
-	return string(b)
 }
