@@ -73,13 +73,13 @@ type Out struct {
 	format *Format
 	piece  *Input
 
-	first   int      // index of the piece's first event
-	seq     int      // events of this record before the piece
-	secrets []string // to be masked wherever they stand in the piece's events
-	hash    uint64   // of the piece's content, 0 until asked for
-	encoded bool     // the piece's text does not show what its events hold (base64)
-	keyIDs  []keyID  // public ids of some of them
-	named   []bool   // for each event of the piece: the format gave it an identity
+	first   int               // index of the piece's first event
+	seq     int               // events of this record before the piece
+	secrets []string          // to be masked wherever they stand in the piece's events
+	hash    uint64            // of the piece's content, 0 until asked for
+	encoded bool              // the piece's text does not show what its events hold (base64)
+	keyIDs  map[string]string // public ids of some of them, by their fingerprints
+	named   []bool            // for each event of the piece: the format gave it an identity
 }
 
 // Event appends an event of the given type (empty: the format's first) and returns it for the format to fill. The
@@ -115,18 +115,16 @@ func (o *Out) reject(line int, data []byte, reason string) {
 	if o.format != nil {
 		f.Source = o.format.Name
 	}
-	const keep = 16 << 10 // a dead letter shows what is wrong; the record itself stays in its topic
-	if len(data) > keep {
-		data = data[:keep]
-	}
-	text := string(data)
+	const keep = 16 << 10  // a dead letter shows what is wrong; the record itself stays in its topic
+	const beyond = 1 << 10 // a secret at the cut is masked before it is cut through
+	text := string(data[:min(len(data), keep+beyond)])
 	if o.format != nil && o.format.Types[0] == "secret.detected" && len(data) > 0 {
 		text = mask + ": reports of secrets are not copied into dead letters" // which of it is one, only its parser knows
+	} else if m := o.masker(); m != nil {
+		text = m.Replace(text)
 	}
-	for _, s := range o.secrets {
-		text = maskSecret(text, s)
-	}
-	f.Data = []byte(o.parser.scrub(text))
+	text = o.parser.scrub(text)
+	f.Data = []byte(text[:min(len(text), keep)])
 	o.batch.Fail(f)
 }
 
@@ -141,13 +139,13 @@ func (o *Out) Secret(secret string) (fingerprint string) {
 	o.secrets = append(o.secrets, secret)
 	fingerprint = o.parser.fingerprint(secret)
 	if id := accessKeyID(secret); id != "" {
-		o.keyIDs = append(o.keyIDs, keyID{fingerprint, id})
+		if o.keyIDs == nil {
+			o.keyIDs = map[string]string{}
+		}
+		o.keyIDs[fingerprint] = id
 	}
 	return fingerprint
 }
-
-// keyID is the public id of a secret.
-type keyID struct{ fingerprint, id string }
 
 // accessKeyID returns the AWS access key id in s, "" where there is none.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
@@ -182,6 +180,7 @@ type Parser struct {
 	topics  map[string]*Format
 	key     []byte
 	out     Out
+	shape   Shape
 	inflate
 }
 
@@ -221,7 +220,7 @@ func (p *Parser) Process(_ context.Context, b *pipeline.Batch) error {
 func (p *Parser) record(b *pipeline.Batch, i int) {
 	r := &b.Records[i]
 	o := &p.out
-	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], keyIDs: o.keyIDs[:0], named: o.named[:0]}
+	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], keyIDs: o.keyIDs, named: o.named[:0]}
 	failed := len(b.Failures)
 
 	data, err := p.payload(r.Value)
@@ -294,7 +293,7 @@ var newline = []byte{'\n'}
 func (p *Parser) piece(o *Out, data []byte, line int, r *pipeline.Record) {
 	o.piece = &Input{Data: data, Line: line, Record: r}
 	o.first, o.secrets, o.named, o.hash, o.encoded = len(o.batch.Events), o.secrets[:0], o.named[:0], 0, false
-	o.keyIDs = o.keyIDs[:0]
+	clear(o.keyIDs)
 	if err := guardDepth(data); err != nil {
 		o.reject(line, data, err.Error())
 		return
@@ -318,10 +317,8 @@ func (p *Parser) finish(o *Out, r *pipeline.Record) {
 		if !o.named[i] {
 			e.ID = o.identity(i)
 		}
-		for _, k := range o.keyIDs {
-			if e.Attr("credential") == k.fingerprint && e.Attr("credential.id") == "" {
-				e.SetAttr("credential.id", k.id)
-			}
+		if len(o.keyIDs) > 0 && e.Attr("credential.id") == "" {
+			e.SetAttr("credential.id", o.keyIDs[e.Attr("credential")])
 		}
 		for j := range r.Headers {
 			if column, ok := strings.CutPrefix(r.Headers[j].Key, "tocsin_"); ok && column != "source" {

@@ -2,6 +2,9 @@ package parse
 
 import (
 	"bytes"
+	"cmp"
+	"html"
+	"slices"
 	"strings"
 
 	"github.com/segmentio/encoding/json"
@@ -24,14 +27,15 @@ func (p *Parser) redact(o *Out, events []pipeline.Event) {
 	if clean == raw && len(o.secrets) == 0 && !o.encoded && bytes.IndexByte(o.piece.Data, '\\') < 0 && raw[0] != '<' {
 		return
 	}
+	masker := o.masker()
 	for i := range events {
 		e := &events[i]
 		eachText(e, func(s *string) {
 			if *s == "" {
 				return
 			}
-			for _, secret := range o.secrets {
-				*s = maskSecret(*s, secret)
+			if masker != nil {
+				*s = masker.Replace(*s)
 			}
 			*s = p.scrub(*s)
 		})
@@ -65,21 +69,36 @@ func eachText(e *pipeline.Event, f func(*string)) {
 // mask stands where a secret stood.
 const mask = "[redacted]"
 
-// maskSecret masks a known secret in s: as it is, as JSON writes it, and line by line where it has several.
-func maskSecret(s, secret string) string {
-	s = strings.ReplaceAll(s, secret, mask)
-	if quoted, err := json.Marshal(secret); err == nil {
-		s = strings.ReplaceAll(s, string(quoted[1:len(quoted)-1]), mask)
+// masker returns what masks the secrets that the format named wherever they stand: as they are, as JSON and XML write
+// them, and line by line where they have several. It is one pass over a text, however many secrets there are.
+func (o *Out) masker() *strings.Replacer {
+	if len(o.secrets) == 0 {
+		return nil
 	}
-	if plain, err := json.Append(nil, secret, 0); err == nil { // without HTML escapes
-		s = strings.ReplaceAll(s, string(plain[1:len(plain)-1]), mask)
-	}
-	if strings.ContainsAny(secret, "\r\n") {
-		for line := range strings.FieldsFuncSeq(secret, func(r rune) bool { return r == '\n' || r == '\r' }) {
-			if line = strings.TrimSpace(line); len(line) >= 8 {
-				s = strings.ReplaceAll(s, line, mask)
+	var forms []string
+	for _, secret := range o.secrets {
+		forms = append(forms, secret)
+		if quoted, err := json.Marshal(secret); err == nil {
+			forms = append(forms, string(quoted[1:len(quoted)-1]))
+		}
+		if plain, err := json.Append(nil, secret, 0); err == nil { // without HTML escapes
+			forms = append(forms, string(plain[1:len(plain)-1]))
+		}
+		forms = append(forms, html.EscapeString(secret))
+		if strings.ContainsAny(secret, "\r\n") {
+			for line := range strings.FieldsFuncSeq(secret, func(r rune) bool { return r == '\n' || r == '\r' }) {
+				if line = strings.TrimSpace(line); len(line) >= 8 {
+					forms = append(forms, line)
+				}
 			}
 		}
 	}
-	return s
+	// The longest first: a replacer takes the first that fits, and a line holds the secret that stands in it.
+	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	forms = slices.Compact(forms)
+	pairs := make([]string, 0, 2*len(forms))
+	for _, f := range forms {
+		pairs = append(pairs, f, mask)
+	}
+	return strings.NewReplacer(pairs...)
 }

@@ -20,16 +20,34 @@ type Shape struct {
 	Root string
 	// Line is the first line that is not empty.
 	Line string
+
+	members []shapeMember // of Object; every format asks for some, so they are found once
+	indexed bool
 }
+
+// shapeMember is one member of the object.
+type shapeMember struct {
+	key   string
+	value []byte
+}
+
+// maxMembers bounds how many members of the object are looked at: no format is told by a later one.
+const maxMembers = 512
 
 // newShape looks at a payload.
 func newShape(r *pipeline.Record, data []byte) *Shape {
-	s := &Shape{Record: r, Data: data}
+	s := &Shape{}
+	s.look(r, data)
+	return s
+}
+
+func (s *Shape) look(r *pipeline.Record, data []byte) {
+	*s = Shape{Record: r, Data: data, members: s.members[:0]}
 	b := data[skipSpace(data):]
 	line, _ := cutLine(b)
 	s.Line = alias(line)
 	if len(b) == 0 {
-		return s
+		return
 	}
 	switch b[0] {
 	case '{':
@@ -44,7 +62,6 @@ func newShape(r *pipeline.Record, data []byte) *Shape {
 	case '<':
 		s.Root = xmlRoot(b)
 	}
-	return s
 }
 
 // Header returns a header of the record, whatever the case of its name: bridges carry HTTP headers over as they like.
@@ -69,13 +86,30 @@ func (s *Shape) Has(keys ...string) bool {
 
 // Raw returns the JSON of the value at that path of keys in the object, nil where there is none.
 func (s *Shape) Raw(path ...string) []byte {
-	v := s.Object
-	for _, k := range path {
+	v := s.top(path[0])
+	for _, k := range path[1:] {
 		if v = member(v, k); v == nil {
 			return nil
 		}
 	}
 	return v
+}
+
+// top returns the value of one key of the object.
+func (s *Shape) top(key string) []byte {
+	if !s.indexed {
+		s.indexed = true
+		scanMembers(s.Object, func(name string, value []byte) bool {
+			s.members = append(s.members, shapeMember{name, value})
+			return len(s.members) < maxMembers
+		})
+	}
+	for i := range s.members {
+		if s.members[i].key == key {
+			return s.members[i].value
+		}
+	}
+	return nil
 }
 
 // String returns the text of the JSON string at that path, "" where there is none. Escapes are left as they are.
@@ -88,47 +122,57 @@ func (s *Shape) String(path ...string) string {
 }
 
 // member returns the value of one key of the JSON object b, nil where there is none or the object is broken before it.
-func member(b []byte, key string) []byte {
+func member(b []byte, key string) (value []byte) {
+	scanMembers(b, func(name string, v []byte) bool {
+		if name == key {
+			value = v
+			return false
+		}
+		return true
+	})
+	return value
+}
+
+// scanMembers calls f with the members of the JSON object b until it returns false or the object is broken. The value of
+// the last member may be cut off; what it begins with still tells.
+func scanMembers(b []byte, f func(name string, value []byte) bool) {
 	if len(b) == 0 || b[0] != '{' {
-		return nil
+		return
 	}
 	for i := 1; i < len(b); {
 		i += skipSpace(b[i:])
 		if i >= len(b) || b[i] != '"' {
-			return nil
+			return
 		}
 		end, err := stringEnd(b, i)
 		if err != nil {
-			return nil
+			return
 		}
-		name := b[i+1 : end-1]
+		name := alias(b[i+1 : end-1])
 		i = end + skipSpace(b[end:])
 		if i >= len(b) || b[i] != ':' {
-			return nil
+			return
 		}
 		i++
 		i += skipSpace(b[i:])
 		if i >= len(b) {
-			return nil
+			return
 		}
 		end, err = valueEnd(b[i:])
-		if alias(name) == key {
-			if err != nil {
-				return b[i:] // the value may be cut off; what it begins with still tells
-			}
-			return b[i : i+end]
-		}
 		if err != nil {
-			return nil
+			f(name, b[i:])
+			return
+		}
+		if !f(name, b[i:i+end]) {
+			return
 		}
 		i += end
 		i += skipSpace(b[i:])
 		if i >= len(b) || b[i] != ',' {
-			return nil
+			return
 		}
 		i++
 	}
-	return nil
 }
 
 // firstMember returns the first member of the JSON array b when that is an object, nil otherwise.
@@ -197,7 +241,8 @@ func (p *Parser) choose(topic string, r *pipeline.Record, data []byte) *Format {
 	if f := p.topics[topic]; f != nil {
 		return f
 	}
-	return recognise(p.formats, newShape(r, data))
+	p.shape.look(r, data)
+	return recognise(p.formats, &p.shape)
 }
 
 // recognise returns the first format that the shape is of, nil where there is none.
