@@ -144,8 +144,8 @@ func (v *dbEvent) event(out *Out, raw, system string) *pipeline.Event {
 	if i := strings.IndexByte(e.Title, '\n'); i > 0 {
 		e.Title = e.Title[:i]
 	}
-	if !v.time.IsZero() {
-		e.Time = v.time
+	if t := storable(v.time); !v.time.IsZero() && !t.IsZero() {
+		e.Time = t
 	}
 	e.Actor, e.DBName, e.DBObject = v.user, v.database, v.object
 	e.Host = strings.ToLower(v.host)
