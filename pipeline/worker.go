@@ -50,16 +50,18 @@ type Worker struct {
 	Log     *zap.Logger
 	Metrics *Metrics
 
-	next     int64     // first offset that is not stored yet
-	to       int64     // first offset behind the open chunk
-	maxTime  time.Time // highest event time seen
-	lastData time.Time // when the last batch came, by Now
+	next    int64                // first offset that is not stored yet
+	to      int64                // first offset behind the open chunk
+	maxTime time.Time            // highest event time seen
+	quiet   int                  // ticks since the last batch
+	clock   [idleTicks]time.Time // what Now said at the last ticks, the oldest first
 }
 
 const (
 	watermarkEvery = time.Second
-	// idleAfter is how long a partition must be quiet before its watermark follows the clock instead of its events.
-	idleAfter = 5 * time.Second
+	// idleTicks is for how many ticks a partition must be quiet before its watermark follows the clock instead of its
+	// events, and how many ticks it stays behind: what was sent in that time may not have arrived yet.
+	idleTicks = 2
 	// retry bounds between attempts of a commit or an insert.
 	retryMin, retryMax = 100 * time.Millisecond, 5 * time.Second
 )
@@ -68,7 +70,6 @@ const (
 // the position that was committed, or the partition's start; plan is the chunk that was under way then, nil if none was.
 func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Chunk) error {
 	w.next, w.to = next, next
-	w.lastData = w.Now()
 	if err := w.watermark(ctx); err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 				}
 				return w.flush(ctx, nil)
 			}
-			w.lastData = w.Now()
+			w.quiet = 0
 			for b != nil {
 				var rest *Batch
 				if plan != nil && b.Span().To > plan.To {
@@ -132,6 +133,9 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 				return err
 			}
 		case <-tick.C:
+			w.quiet++
+			copy(w.clock[:], w.clock[1:])
+			w.clock[idleTicks-1] = w.Now()
 			if err := w.watermark(ctx); err != nil {
 				return err
 			}
@@ -291,8 +295,8 @@ func (w *Worker) watermark(ctx context.Context) error {
 	if w.Watermark == nil {
 		return nil
 	}
-	if now := w.Now(); now.Sub(w.lastData) > idleAfter && w.to >= w.High() && now.Add(-idleAfter).After(w.maxTime) {
-		w.maxTime = now.Add(-idleAfter)
+	if t := w.clock[0]; w.quiet > idleTicks && w.to >= w.High() && t.After(w.maxTime) {
+		w.maxTime = t
 	}
 	if err := w.Watermark(ctx, w.Partition, w.to-1, w.maxTime); err != nil {
 		return fmt.Errorf("publish watermark: %w", err)

@@ -202,7 +202,7 @@ func measure(name string, newRule func(*database) rule, worlds []*world) *tally 
 func printTable(w io.Writer, title string, ts []*tally) {
 	fmt.Fprintf(w, "%s: %d attacks, %.1f database-months\n\n%s", title, ts[0].attacks, ts[0].dbMonths, tableHead)
 	for _, t := range ts {
-		io.WriteString(w, t.row())
+		fmt.Fprint(w, t.row())
 	}
 	fmt.Fprintln(w)
 }

@@ -118,8 +118,12 @@ func (d *demoRun) play(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	failed := 0
-	fmt.Fprintf(out, "\nChecks\n")
-	for _, r := range demo.Check(ctx, app.db, cfg.Kafka.Brokers, logFile, want, d.speed) {
+	p95, err := demo.Latency(ctx, app.db, d.speed)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nFrom an event's arrival to its alert: %v (p95)\n\nChecks\n", p95.Round(time.Millisecond))
+	for _, r := range demo.Check(ctx, app.db, cfg.Kafka.Brokers, logFile, want) {
 		if r.Err != nil {
 			failed++
 			fmt.Fprintf(out, "  FAIL  %s: %v\n", r.What, r.Err)

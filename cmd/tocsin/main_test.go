@@ -35,10 +35,10 @@ func TestScripts(t *testing.T) {
 	}})
 }
 
-// TestDemo plays the storyline through the real pipeline, at three times its usual speed and with little noise.
+// TestDemo plays the storyline through the real pipeline, at its usual speed, with little noise.
 func TestDemo(t *testing.T) {
 	out := &bytes.Buffer{}
-	d := demoRun{dir: t.TempDir(), speed: 120, rate: 20, rules: DefaultConfig().Rules}
+	d := demoRun{dir: t.TempDir(), speed: 40, rate: 5, rules: DefaultConfig().Rules}
 	if err := d.play(t.Context(), out); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -216,7 +216,7 @@ func nessusCSV(in *Input, out *Out) error {
 	found := 0
 	for {
 		err := rows.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

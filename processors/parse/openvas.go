@@ -184,7 +184,7 @@ func openvasCSV(in *Input, out *Out) error {
 	var r openvasReport
 	for {
 		err := rows.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

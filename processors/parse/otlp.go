@@ -191,7 +191,7 @@ func otlpSeverity(number, text string) uint8 {
 	n, err := strconv.Atoi(number)
 	if err != nil { // the enumeration's name: SEVERITY_NUMBER_ERROR2
 		name := strings.TrimRight(strings.TrimPrefix(number, "SEVERITY_NUMBER_"), "234")
-		if n = 0; name == "FATAL" || strings.EqualFold(text, "fatal") {
+		if name == "FATAL" || strings.EqualFold(text, "fatal") {
 			n = 21
 		} else {
 			return severityWord(first(name, text))

@@ -65,8 +65,8 @@ type pandoraLog struct {
 
 // pandoraFile is what the root element says of the agent.
 type pandoraFile struct {
-	host, service, address string
-	time                   time.Time
+	host, address string
+	time          time.Time
 }
 
 func parsePandoraAgent(in *Input, out *Out) error {

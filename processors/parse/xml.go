@@ -71,7 +71,7 @@ func walkXML(in *Input, f func(d *xml.Decoder, e *xml.StartElement, at int64) er
 	for elements := 0; ; {
 		at := d.InputOffset()
 		t, err := d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if elements == 0 {
 				return errors.New("XML without an element")
 			}

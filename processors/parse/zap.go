@@ -83,7 +83,8 @@ func (z *zapSites) UnmarshalJSON(b []byte) error {
 
 func parseZAP(in *Input, out *Out) error {
 	found := 0
-	at, version := time.Time{}, ""
+	var at time.Time
+	version := ""
 	if !isJSON(in.Data) {
 		var err error
 		if found, at, version, err = zapXML(in, out); err != nil {

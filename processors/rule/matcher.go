@@ -78,7 +78,7 @@ func (m *Matcher) event(b *pipeline.Batch, e *event, seq uint32) uint32 {
 		if m.found[w] == 0 {
 			continue
 		}
-		stepSet(m.found[w : w+1]).each(func(i int) {
+		m.found[w : w+1].each(func(i int) {
 			s := &m.set.steps[w*64+i]
 			if playground && !s.rule.Playground {
 				return

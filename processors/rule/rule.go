@@ -167,7 +167,7 @@ func (r *Rule) digest() uint64 {
 		for _, v := range s.values {
 			fmt.Fprintf(h, " =%q", v.text)
 		}
-		h.Write([]byte{'\n'})
+		_, _ = h.Write([]byte{'\n'}) // a hash takes everything
 	}
 	for _, a := range r.Aggregates {
 		fmt.Fprintf(h, "%d %d ", a.Op, a.Value)

@@ -252,7 +252,7 @@ func (s *story) databases() {
 func (s *story) agents() {
 	for t := 5 * time.Second; t < Length; t += 15 * time.Second {
 		for _, host := range []string{"db-1", "web-1", "web-2", "ci-2"} {
-			if host == "db-1" && t > at(19, 0) && t < at(22, 0) {
+			if host == "db-1" && t > at(19, 0) && t < at(26, 0) {
 				continue
 			}
 			s.add(t, TopicMonitor, host, "", pandora(host, s.time(t), 20+s.rng.IntN(30), s.rng.Float64()*4))
