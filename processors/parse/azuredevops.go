@@ -306,7 +306,7 @@ func (v *azureEvent) run(out *Out, kind string) {
 	status, created, finished, name, id := string(first(r.Result, r.Status, r.State)), string(r.StartTime), string(first(r.FinishTime, r.FinishedDate)),
 		string(first(r.Definition.Name, r.Pipeline.Name)), string(first(r.BuildNumber, r.Name, r.ID))
 	if r.Run != nil {
-		status, created, finished = string(first(Text(r.Run.Result), r.Run.State, r.Result, r.State)), string(first(r.Run.Created, r.StartTime)), string(first(r.Run.Finished, r.FinishTime))
+		status, created, finished = string(first(r.Run.Result, r.Run.State, r.Result, r.State)), string(first(r.Run.Created, r.StartTime)), string(first(r.Run.Finished, r.FinishTime))
 		name, id = string(first(r.Run.Pipeline.Name, r.Pipeline.Name)), string(first(r.Run.Name, r.Run.ID))
 	}
 	what := "pipelinerun"
