@@ -103,15 +103,6 @@ func cutLine(b []byte) (line, rest []byte) {
 	return bytes.TrimSuffix(line, []byte{'\r'}), rest
 }
 
-// lineOf returns the n-th line of b, from 1.
-func lineOf(b []byte, n int) []byte {
-	var l []byte
-	for ; n > 0; n-- {
-		l, b = cutLine(b)
-	}
-	return l
-}
-
 func skipSpace(b []byte) int {
 	for i, c := range b {
 		if c != ' ' && c != '\t' && c != '\n' && c != '\r' && c != 0x1e { // 0x1e: RFC 7464 text sequences

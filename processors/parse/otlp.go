@@ -289,7 +289,9 @@ func (m *otlpMetric) events(out *Out, r *otlpResource, s *otlpScope) int {
 			if err != nil {
 				value = math.NaN() // a point that says only that no value was recorded
 			}
-			e.Value = value
+			if m.Name != "" { // a value of nothing says nothing
+				e.Value = value
+			}
 			kind := d.kind
 			if kind == "sum" && d.data.Monotonic {
 				kind = "counter"

@@ -79,7 +79,8 @@ type Out struct {
 	hash    uint64            // of the piece's content, 0 until asked for
 	encoded bool              // the piece's text does not show what its events hold (base64)
 	keyIDs  map[string]string // public ids of some of them, by their fingerprints
-	named   []bool            // for each event of the piece: the format gave it an identity
+	at      lineCursor
+	named   []bool // for each event of the piece: the format gave it an identity
 }
 
 // Event appends an event of the given type (empty: the format's first) and returns it for the format to fill. The
@@ -107,7 +108,27 @@ func (o *Out) ID(e *pipeline.Event, parts ...string) {
 
 // Reject fails one line of the piece, counted from its first; the rest of the piece goes on.
 func (o *Out) Reject(line int, reason string, args ...any) {
-	o.reject(o.piece.Line+line-1, lineOf(o.piece.Data, line), fmt.Sprintf(reason, args...))
+	o.reject(o.piece.Line+line-1, o.line(line), fmt.Sprintf(reason, args...))
+}
+
+// line returns the n-th line of the piece, from 1. It goes on from the line asked for last: a piece with a million broken
+// lines must not be read from its beginning for each.
+func (o *Out) line(n int) []byte {
+	at := &o.at
+	if at.piece != o.piece || n < at.n {
+		*at = lineCursor{piece: o.piece, rest: o.piece.Data}
+	}
+	for ; at.n < n; at.n++ {
+		at.text, at.rest = cutLine(at.rest)
+	}
+	return at.text
+}
+
+// lineCursor is the line of a piece that was asked for last.
+type lineCursor struct {
+	piece      *Input
+	n          int
+	text, rest []byte
 }
 
 func (o *Out) reject(line int, data []byte, reason string) {

@@ -16,6 +16,8 @@ import (
 // what looks like one by itself (credentials in URLs, tokens of well-known shapes, private keys, values of keys named
 // password and the like).
 //
+// What is found in the raw text is masked in the fields too, where a format may have taken it apart.
+//
 // Most pieces hold none, and the scan of the raw text tells: the fields stem from it, so they are looked at only when
 // something was found, or when escapes in the raw text, of JSON or of XML, could hide a match.
 func (p *Parser) redact(o *Out, events []pipeline.Event) {
@@ -23,9 +25,25 @@ func (p *Parser) redact(o *Out, events []pipeline.Event) {
 		return
 	}
 	raw := o.piece.Text()
-	clean := p.scrub(raw)
-	if clean == raw && len(o.secrets) == 0 && !o.encoded && bytes.IndexByte(o.piece.Data, '\\') < 0 && raw[0] != '<' {
+	c := scrubber{s: raw, collect: true}
+	if c.run() == raw && len(o.secrets) == 0 && !o.encoded && bytes.IndexByte(o.piece.Data, '\\') < 0 && raw[0] != '<' {
 		return
+	}
+	for _, secret := range c.found {
+		if len(secret) < 8 { // may stand elsewhere by chance
+			continue
+		}
+		o.secrets = append(o.secrets, secret)
+		if strings.IndexByte(secret, '\\') >= 0 { // as the fields have it
+			secret = unescaped.Replace(secret)
+			o.secrets = append(o.secrets, secret)
+		}
+		// A format may have put blanks for dashes, or escapes for line ends: what is long enough within is secret by itself.
+		for run := range strings.FieldsFuncSeq(secret, func(r rune) bool { return r >= 0x80 || r == '_' || !isWord(byte(r)) }) {
+			if len(run) >= 16 && len(run) < len(secret) && commitOf(run) == "" { // lines of a key may bear a commit's hash
+				o.secrets = append(o.secrets, run)
+			}
+		}
 	}
 	masker := o.masker()
 	for i := range events {
@@ -39,8 +57,16 @@ func (p *Parser) redact(o *Out, events []pipeline.Event) {
 			}
 			*s = p.scrub(*s)
 		})
+		for j := range e.Attrs { // the text said "password=x", the format took it apart
+			if a := &e.Attrs[j]; !ourCredential(a.Key) && namesSecret(a.Key, a.Value) {
+				a.Value = mask
+			}
+		}
 	}
 }
+
+// unescaped takes the escapes of JSON out of a text that is no whole string of it.
+var unescaped = strings.NewReplacer(`\n`, "\n", `\r`, "\r", `\t`, "\t", `\/`, "/", `\"`, `"`, `\\`, `\`)
 
 // eachText calls f with every text of the event that could hold what a tool printed. Enumerations, addresses and the
 // event's source are ours.
@@ -58,13 +84,14 @@ func eachText(e *pipeline.Event, f func(*string)) {
 		f(&e.Labels[i])
 	}
 	for i := range e.Attrs {
-		switch e.Attrs[i].Key {
-		case "credential", "credential.id": // a keyed fingerprint, made by Secret, and the public part of a key pair
-		default:
+		if !ourCredential(e.Attrs[i].Key) {
 			f(&e.Attrs[i].Value)
 		}
 	}
 }
+
+// ourCredential reports whether an attribute is a keyed fingerprint, made by Secret, or the public part of a key pair.
+func ourCredential(key string) bool { return key == "credential" || key == "credential.id" }
 
 // mask stands where a secret stood.
 const mask = "[redacted]"
@@ -91,6 +118,11 @@ func (o *Out) masker() *strings.Replacer {
 					forms = append(forms, line)
 				}
 			}
+		}
+	}
+	for _, form := range forms { // repositories and hosts are put in lower case
+		if l := strings.ToLower(form); l != form {
+			forms = append(forms, l)
 		}
 	}
 	// The longest first: a replacer takes the first that fits, and a line holds the secret that stands in it.

@@ -12,6 +12,12 @@ import (
 // backwards for what names a secret and forwards for where it ends. scrub(scrub(s)) is scrub(s).
 func (p *Parser) scrub(s string) string {
 	c := scrubber{s: s}
+	return c.run()
+}
+
+// run scrubs the text.
+func (c *scrubber) run() string {
+	s := c.s
 	prev := byte(0)
 	for i := 0; i < len(s); {
 		b := s[i]
@@ -35,12 +41,21 @@ type scrubber struct {
 	s    string
 	out  []byte // the masked text so far, nil while nothing was masked
 	done int    // what s[:done] became is in out; nothing looks back beyond it
+
+	collect bool     // also gather what is masked
+	found   []string // what was masked, as it stood there
+
+	pemEnd  int // see nextPEMEnd
+	restEnd int // where the unquoted rest of the line ends, as bareEnd found it last
 }
 
 // mask masks s[from:to], unless it is masked or empty, and returns to.
 func (c *scrubber) mask(from, to int) int {
 	if from < c.done || from >= to || isMasked(c.s[from:to]) {
 		return to
+	}
+	if c.collect {
+		c.found = append(c.found, c.s[from:to])
 	}
 	c.out = append(append(c.out, c.s[c.done:from]...), mask...)
 	c.done = to
@@ -55,6 +70,9 @@ func isMasked(s string) bool {
 	if strings.Trim(s, "*.") == "" || strings.Trim(s, "xX") == "" {
 		return true
 	}
+	if len(s) > 32 {
+		return false
+	}
 	word := strings.ToLower(strings.Trim(s, "[]<>()*_ "))
 	switch word {
 	case "redacted", "masked", "filtered":
@@ -63,6 +81,13 @@ func isMasked(s string) bool {
 		return len(word) < len(s)
 	}
 	return false
+}
+
+// namesSecret reports whether a name says that its value is a secret, and the value may be one.
+func namesSecret(key, value string) bool {
+	c := scrubber{s: key}
+	k := c.key(len(key))
+	return k.class != notSecret && k.class != valueOf && secretValue(k.class, value, false)
 }
 
 // The triggers: what a byte may be part of.
@@ -179,8 +204,12 @@ const (
 	password           // whatever its value, it is secret
 	perhaps            // the name is an ordinary word as well: the value must look like a secret
 	credential         // of an HTTP header: the rest of the line, after the scheme
+	cookies            // of an HTTP header: the rest of the line
 	valueOf            // "value", whose name is the value of a neighbouring "name"
 )
+
+// header reports whether the value is that of an HTTP header, which goes to the end of its line.
+func (s secrecy) header() bool { return s == credential || s == cookies }
 
 // name is a name of a value as it stands in the text.
 type name struct {
@@ -197,7 +226,8 @@ var secretNames = func() (byLast [256][]secretName) {
 			privatetoken personalaccesstoken jobtoken oauthtoken deploytoken bottoken
 			privatekey accountkey sharedaccesskey storagekey encryptionkey signingkey masterkey licensekey xamzsignature`,
 		perhaps:    `token secret pass auth sig credential`,
-		credential: `authorization cookie`,
+		credential: `authorization`,
+		cookies:    `cookie`,
 		valueOf:    `value`,
 	} {
 		for _, n := range strings.Fields(list) {
@@ -376,6 +406,9 @@ func (c *scrubber) value(k name, i int) int {
 	}
 	q := quoteAt(s, i)
 	if q.width == 0 {
+		if i < len(s) && strings.IndexByte("{[(", s[i]) >= 0 || strings.HasPrefix(s[i:], "${") || strings.HasPrefix(s[i:], "$(") {
+			return next // an object, a list, code, or a reference
+		}
 		end := c.bareEnd(k, i)
 		prose := blank && s[next-1] == ':'
 		if !secretValue(k.class, s[i:end], prose) || prose && c.sentence(k, s[i:end], end) {
@@ -442,17 +475,26 @@ func (c *scrubber) afterScheme(k name, from, end int) int {
 
 // bareEnd returns where an unquoted value ends.
 func (c *scrubber) bareEnd(k name, i int) int {
-	s := c.s
+	if !k.class.header() {
+		return bareEnd(c.s, k.class, i)
+	}
+	if i > c.restEnd || c.restEnd == 0 { // a line of many headers must not be searched through for each
+		c.restEnd = bareEnd(c.s, k.class, i)
+	}
+	return c.restEnd
+}
+
+func bareEnd(s string, class secrecy, i int) int {
 	for ; i < len(s); i++ {
 		switch ch := s[i]; ch {
 		case '\n', '\r', '"', '\'', '`', '<':
 			return i
 		case ' ', '\t', ',', ';', ')', ']', '}', '>', '|':
-			if k.class != credential {
+			if !class.header() {
 				return i
 			}
 		case '&':
-			if k.class != credential && queryGoesOn(s[i+1:]) {
+			if !class.header() && queryGoesOn(s[i+1:]) {
 				return i
 			}
 		case '\\':
@@ -495,7 +537,7 @@ func secretValue(class secrecy, v string, prose bool) bool {
 	if v == "" || isMasked(v) || strings.TrimSpace(v) == "" {
 		return false
 	}
-	switch strings.ToLower(v) {
+	switch strings.ToLower(v[:min(len(v), 16)]) {
 	case "true", "false", "null", "nil", "none", "yes", "no", "undefined", "(null)", "-", "n/a", "empty", "bearer", "basic", "unknown", "required":
 		return false
 	}
@@ -507,10 +549,11 @@ func secretValue(class secrecy, v string, prose bool) bool {
 			return false
 		}
 	case '/', '~', '.':
-		if class != credential && isPath(v) {
+		if !class.header() && isPath(v) {
 			return false
 		}
 	}
+	v = v[:min(len(v), 256)] // enough to tell
 	digits := strings.ContainsAny(v, "0123456789")
 	switch class {
 	case perhaps:
@@ -518,6 +561,8 @@ func secretValue(class secrecy, v string, prose bool) bool {
 			return len(v) >= 16 || len(v) >= 8 && digits
 		}
 		return len(v) >= 4 && strings.Trim(v, "0123456789") != "" || len(v) >= 6
+	case cookies:
+		return strings.Contains(v, "=")
 	case credential:
 		return strings.Contains(v, "=") || len(v) >= 8 && digits || len(v) >= 16 && !strings.Contains(v, " ") || hasScheme(v)
 	}

@@ -72,8 +72,11 @@ func (c *scrubber) token(i int) int {
 			}
 			end++
 		}
-		if end-i-1 < t.min || digits == 0 {
+		if end-i-1 < t.min {
 			continue
+		}
+		if digits == 0 {
+			return end // nor has any token within it a digit
 		}
 		return c.mask(start, end)
 	}
@@ -91,11 +94,14 @@ func (c *scrubber) dashes(i int) int {
 // option masks the argument of --password and its like, which stands behind a blank. With = it is a named value.
 func (c *scrubber) option(i int) int {
 	s := c.s
+	if i+2 >= len(s) || s[i+2] == '-' {
+		return i + 2
+	}
 	end := i + 2
-	for end < len(s) && (isWord(s[end]) || s[end] == '-') {
+	for end < len(s) && (isWord(s[end]) || s[end] == '-') && end-i < 64 {
 		end++
 	}
-	if end == i+2 || end >= len(s) || s[end] != ' ' || s[i+2] == '-' {
+	if end >= len(s) || s[end] != ' ' {
 		return i + 2
 	}
 	inner := scrubber{s: s[i+2 : end]}
@@ -114,7 +120,7 @@ func (c *scrubber) pem(i int) int {
 		return i + 2
 	}
 	body := i + 11 + head + 5
-	if end := strings.Index(s[body:], "-----END "); end >= 0 && end < 32<<10 {
+	if end := c.nextPEMEnd(body) - body; end < 32<<10 && body+end < len(s) {
 		between := s[body : body+end]
 		if tail := strings.Index(s[body+end+9:min(len(s), body+end+73)], "-----"); tail >= 0 &&
 			!strings.ContainsAny(between, "{}") && !strings.Contains(between, "-----BEGIN ") && !strings.Contains(between, `":`) {
@@ -122,6 +128,18 @@ func (c *scrubber) pem(i int) int {
 		}
 	}
 	return c.mask(i, pemRun(s, body))
+}
+
+// nextPEMEnd returns where the next end line at or behind s[i] begins, len(s) where there is none. It remembers: a text of
+// heads without ends must not be searched through for each.
+func (c *scrubber) nextPEMEnd(i int) int {
+	if i > c.pemEnd {
+		c.pemEnd = len(c.s)
+		if end := strings.Index(c.s[i:], "-----END "); end >= 0 {
+			c.pemEnd = i + end
+		}
+	}
+	return c.pemEnd
 }
 
 // pemRun returns where the lines of a key without an end line end.
