@@ -125,6 +125,18 @@ func (o *Out) masker() *strings.Replacer {
 			forms = append(forms, l)
 		}
 	}
+	// Long ones go in pieces: a replacer compares a text that resembles its pattern over and over, in full.
+	const longest = 1024
+	for i := 0; i < len(forms); i++ {
+		if f := forms[i]; len(f) > longest {
+			cut := longest
+			if len(f) < 2*longest {
+				cut = len(f) / 2 // no end so short that it stands elsewhere by chance
+			}
+			forms[i] = f[:cut]
+			forms = append(forms, f[cut:])
+		}
+	}
 	// The longest first: a replacer takes the first that fits, and a line holds the secret that stands in it.
 	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	forms = slices.Compact(forms)

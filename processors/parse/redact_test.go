@@ -148,3 +148,12 @@ func seen(p *Parser, rec pipeline.Record, secret string) string {
 	}
 	return ""
 }
+
+func TestMaskerMasksLongSecretsWhole(t *testing.T) {
+	long := strings.Repeat("0123456789abcdef", 300) + "end"
+	o := Out{secrets: []string{long}}
+	got := o.masker().Replace("before " + long + " after, def 0123")
+	if got = strings.ReplaceAll(got, mask, ""); got != "before  after, def 0123" {
+		t.Errorf("got %q", got)
+	}
+}
