@@ -1,0 +1,319 @@
+package sigma
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var events = flag.Int("events", 20_000, "generated events of the property test")
+
+// scan judges the matcher's event by every rule, without index and without remembering answers.
+func (m *Matcher) scan() []*Rule {
+	var matched []*Rule
+	var holds func(t *tree) bool
+	holds = func(t *tree) bool {
+		switch t.op {
+		case opAtom:
+			return m.program.atoms[t.atom].judge(m)
+		case opNot:
+			return !holds(&t.kids[0])
+		}
+		yes := 0
+		for i := range t.kids {
+			if holds(&t.kids[i]) {
+				yes++
+			}
+		}
+		return t.op == opOr && yes > 0 || t.op == opAnd && yes == len(t.kids)
+	}
+	for i := range m.program.trees {
+		if holds(&m.program.trees[i]) {
+			matched = append(matched, m.program.rules[i])
+		}
+	}
+	return matched
+}
+
+func keysOf(rules []*Rule) []string {
+	var ids []string
+	for _, r := range rules {
+		ids = append(ids, r.Key())
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// agree reports a difference between index and scan for the matcher's event.
+func agree(t *testing.T, m *Matcher, line []byte) int {
+	t.Helper()
+	got, err := m.JSON(line)
+	if err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	index, scan := keysOf(got), keysOf(m.scan())
+	if !slices.Equal(index, scan) {
+		t.Fatalf("%s\nby the index %v\nby trying all %v", line, index, scan)
+	}
+	return len(index)
+}
+
+// maker draws rules and events from a small world, so that they meet often.
+type maker struct{ *rand.Rand }
+
+func (r maker) pick(of ...string) string { return of[r.IntN(len(of))] }
+
+func (r maker) word() string {
+	n := 1 + r.IntN(4)
+	var b strings.Builder
+	for range n {
+		b.WriteString(r.pick("a", "B", "é", "/", "-x", " -f", "power", "shell.exe", "cmd", "\\", "K", "ſ"))
+	}
+	return b.String()
+}
+
+func (r maker) field() string { return r.pick("A", "B", "C", "d.e", "N") }
+
+func (r maker) item() (key string, value any) {
+	values := make([]any, 1+r.IntN(5))
+	fill := func(f func() any) any {
+		for i := range values {
+			values[i] = f()
+		}
+		return values
+	}
+	text := func() any {
+		w := strings.ReplaceAll(r.word(), "\\", r.pick("\\", "\\\\"))
+		if r.IntN(4) == 0 {
+			w += r.pick("*", "?") + r.word()
+		}
+		return w
+	}
+	f := r.field()
+	switch r.IntN(14) {
+	case 0:
+		return f + "|exists", r.IntN(2) == 0
+	case 1:
+		return f, nil
+	case 2:
+		return f + "|cidr", fill(func() any { return fmt.Sprintf("10.%d.0.0/%d", r.IntN(3), 8+r.IntN(12)) })
+	case 3:
+		return f + "|" + r.pick("gt", "gte", "lt", "lte"), r.IntN(20)
+	case 4:
+		return f + "|re" + r.pick("", "|i"), fill(func() any {
+			return r.pick("^", "", ".*") + r.pick("a", "(power|cmd)", "(é|b)?", "[ab]+", "shell\\.exe", "x{2,3}") + r.pick("$", "", "B")
+		})
+	case 5:
+		return f + "|fieldref" + r.pick("", "|endswith", "|neq"), r.field()
+	case 6:
+		return f, fill(func() any { return r.IntN(20) })
+	case 7:
+		return f + "|neq", fill(text)
+	case 8:
+		return f + "|windash|contains", fill(text)
+	case 9:
+		return f + "|cased|" + r.pick("contains", "startswith"), fill(text)
+	case 10:
+		return "|" + r.pick("contains", "all"), fill(text)
+	}
+	return f + "|" + r.pick("contains", "startswith", "endswith", "contains|all"), fill(text)
+}
+
+func (r maker) rule(id int) []byte {
+	detection := map[string]any{}
+	n := 1 + r.IntN(3)
+	for i := range n {
+		search := map[string]any{}
+		for range 1 + r.IntN(2) {
+			k, v := r.item()
+			search[k] = v
+		}
+		detection[fmt.Sprintf("s%d", i)] = search
+	}
+	detection["condition"] = r.pick("1 of s*", "all of them", "s0 and not 1 of s*", "s0", "not s0", "all of s* or not s0")
+	b, _ := json.Marshal(map[string]any{"id": fmt.Sprint(id), "title": "t", "logsource": map[string]any{"product": "p"}, "detection": detection})
+	return b // JSON is YAML
+}
+
+func (r maker) scalar() any {
+	switch r.IntN(8) {
+	case 0:
+		return r.IntN(20)
+	case 1:
+		return nil
+	case 2:
+		return fmt.Sprintf("10.%d.%d.1", r.IntN(4), r.IntN(256))
+	case 3:
+		return r.IntN(2) == 0
+	}
+	return r.word() + r.pick("", "", r.word())
+}
+
+func (r maker) event() []byte {
+	e := map[string]any{}
+	for range r.IntN(6) {
+		v := r.scalar()
+		if r.IntN(5) == 0 {
+			v = []any{r.scalar(), r.scalar()}
+		}
+		switch f := r.pick("A", "B", "C", "d.e", "d", "N", "Z", "a b"); f {
+		case "d":
+			e[f] = map[string]any{"e": v}
+		default:
+			e[f] = v
+		}
+	}
+	b, _ := json.Marshal(e)
+	return b
+}
+
+// TestIndexEqualsScan: over generated rules and events, the index finds every rule that matches. -events says how many.
+func TestIndexEqualsScan(t *testing.T) {
+	r := maker{rand.New(rand.NewPCG(1, 2))}
+	matched := 0
+	var m *Matcher
+	for i := range *events {
+		if i%2000 == 0 { // another set of rules
+			var files []File
+			for id := range 60 {
+				files = append(files, File{Path: fmt.Sprint(id), Data: r.rule(id)})
+			}
+			s := Load(files, Options{})
+			if len(s.Rules) < 50 {
+				t.Fatalf("only %d of 60 rules compile: %v", len(s.Rules), s.Results)
+			}
+			m = s.Compile(nil).NewMatcher()
+		}
+		matched += agree(t, m, r.event())
+	}
+	if matched < *events {
+		t.Errorf("only %d matches in %d events: the worlds do not meet", matched, *events)
+	}
+}
+
+// TestGlobEqualsRegexp holds patterns against regular expressions that say the same.
+func TestGlobEqualsRegexp(t *testing.T) {
+	r := maker{rand.New(rand.NewPCG(3, 4))}
+	for range 100_000 {
+		var glob, text, expression strings.Builder
+		expression.WriteString("(?s)^")
+		for range r.IntN(6) {
+			switch c := r.pick("a", "b", "é", "*", "?"); c {
+			case "*":
+				glob.WriteString(c)
+				expression.WriteString(".*")
+			case "?":
+				glob.WriteString(c)
+				expression.WriteString(".")
+			default:
+				glob.WriteString(c)
+				expression.WriteString(c)
+			}
+		}
+		for range r.IntN(8) {
+			text.WriteString(r.pick("a", "b", "é"))
+		}
+		want := regexp.MustCompile(expression.String() + "$").MatchString(text.String())
+		if got := newPattern(readString(glob.String(), false), false).match(fold(text.String())); got != want {
+			t.Fatalf("%q matches %q: %t, want %t", glob.String(), text.String(), got, want)
+		}
+	}
+}
+
+// FuzzLoad: no file makes the compiler or the matcher panic, and index and scan agree.
+func FuzzLoad(f *testing.F) {
+	r := maker{rand.New(rand.NewPCG(5, 6))}
+	for i := range 20 {
+		f.Add(r.rule(i), r.event())
+	}
+	f.Add([]byte("title: x\nlogsource: {product: p}\ndetection:\n  sel:\n    A|windash|contains: ' -x'\n  k: [foo]\n  condition: not sel or k\n"), []byte(`{"A":"–x","b":{"c":["foo"]}}`))
+	f.Fuzz(func(t *testing.T, rule, event []byte) {
+		s := Load([]File{{Path: "f", Data: rule}}, Options{Placeholders: map[string][]string{"p": {"x", "*y"}}})
+		m := s.Compile(nil).NewMatcher()
+		if _, err := m.JSON(event); err == nil {
+			agree(t, m, event)
+		}
+	})
+}
+
+// TestPublicRules runs the public rules over the public events. They are not part of the repository: the variable names
+// a directory with rules/, events.jsonl and expected_matches.jsonl.
+func TestPublicRules(t *testing.T) {
+	dir := os.Getenv("TOCSIN_SIGMA_DATA")
+	if dir == "" {
+		t.Skip("TOCSIN_SIGMA_DATA names no directory of public rules and events")
+	}
+	files, err := ReadFiles(filepath.Join(dir, "rules"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	active := slices.DeleteFunc(files, func(f File) bool { return f.Inactive })
+	s := Load(active, Options{})
+	if got := float64(len(s.Rules)) / float64(len(active)); got < 0.99 {
+		t.Errorf("%.2f %% of %d active files compile", 100*got, len(active))
+	}
+	m := s.Compile(nil).NewMatcher()
+	events, err := os.ReadFile(filepath.Join(dir, "events.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expected, err := os.ReadFile(filepath.Join(dir, "expected_matches.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, wants := strings.Split(strings.TrimSpace(string(events)), "\n"), strings.Split(strings.TrimSpace(string(expected)), "\n")
+	if len(lines) != len(wants) {
+		t.Fatalf("%d events, %d expectations", len(lines), len(wants))
+	}
+	for i, line := range lines {
+		agree(t, m, []byte(line))
+		got, _ := m.JSON([]byte(line))
+		var want struct {
+			RuleIDs []string `json:"rule_ids"`
+		}
+		if err := json.Unmarshal([]byte(wants[i]), &want); err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(want.RuleIDs)
+		if ids := keysOf(got); !slices.Equal(ids, want.RuleIDs) {
+			t.Errorf("line %d: %v, want %v", i+1, ids, want.RuleIDs)
+		}
+	}
+}
+
+func BenchmarkPublicRules(b *testing.B) {
+	dir := os.Getenv("TOCSIN_SIGMA_DATA")
+	if dir == "" {
+		b.Skip("TOCSIN_SIGMA_DATA names no directory of public rules and events")
+	}
+	files, err := ReadFiles(filepath.Join(dir, "rules"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := Load(files, Options{}).Compile(nil).NewMatcher()
+	data, err := os.ReadFile(filepath.Join(dir, "events.jsonl"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	raw := make([][]byte, len(lines))
+	for i, l := range lines {
+		raw[i] = []byte(l)
+	}
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		if _, err := m.JSON(raw[n%len(raw)]); err != nil {
+			b.Fatal(err)
+		}
+		n++
+	}
+	b.ReportMetric(float64(m.Candidates)/float64(n), "candidates/op")
+}
