@@ -51,16 +51,16 @@ func (a *atom) cost() int {
 	return sum
 }
 
-// compiledAtom is an atom whose fields are interned. Its many plain texts are one look-up.
+// compiledAtom is an atom whose fields are interned. Many plain texts are one look-up.
 type compiledAtom struct {
 	*atom
-	slot, otherSlot int32 // -1: keywords
-	equal           map[string]struct{}
+	slot, otherSlot int32  // -1: keywords
+	texts           *texts // nil where there are few
 	rest            []test
 }
 
-// manyEqual is the number of plain texts from which on a map is faster than comparing.
-const manyEqual = 4
+// manyTexts is the number of plain texts from which on looking them up is faster than comparing one by one.
+const manyTexts = 4
 
 func newCompiledAtom(a *atom, slot func(field string) int32) compiledAtom {
 	c := compiledAtom{atom: a, slot: -1, otherSlot: -1, rest: a.tests}
@@ -70,19 +70,20 @@ func newCompiledAtom(a *atom, slot func(field string) int32) compiledAtom {
 	if a.kind == atomFieldRef {
 		c.otherSlot = slot(a.other)
 	}
-	equal := map[string]struct{}{}
+	many := &texts{}
 	var rest []test
-	for _, t := range a.tests {
-		if p, ok := t.(*pattern); ok && !p.cased {
-			if text, ok := p.literal(); ok {
-				equal[text] = struct{}{}
+	for i, t := range a.tests {
+		if p, ok := t.(*pattern); ok {
+			if k, ok := p.key(); ok {
+				many.add(k, int32(i))
 				continue
 			}
 		}
 		rest = append(rest, t)
 	}
-	if len(equal) >= manyEqual {
-		c.equal, c.rest = equal, rest
+	if len(a.tests)-len(rest) >= manyTexts {
+		many.contains.file()
+		c.texts, c.rest = many, rest
 	}
 	return c
 }
@@ -130,8 +131,8 @@ func (c *compiledAtom) passes(v *value, m *Matcher) bool {
 	if v.kind != valueText {
 		return false
 	}
-	if c.equal != nil {
-		if _, ok := c.equal[m.folded(v)]; ok {
+	if c.texts != nil {
+		for range c.texts.in(m.folded(v)) {
 			return true
 		}
 	}

@@ -3,7 +3,6 @@ package sigma
 import (
 	"math"
 	"net/netip"
-	"slices"
 )
 
 // index finds the rules that an event may match. It never misses one: a property test holds it against trying all.
@@ -39,11 +38,11 @@ func newIndex(rules []*Rule, slots int, slot func(field string) int32) *index {
 	}
 	for _, f := range x.fields {
 		if f != nil {
-			f.contains.file()
+			f.texts.contains.file()
 		}
 	}
 	if x.any != nil {
-		x.any.contains.file()
+		x.any.texts.contains.file()
 	}
 	return x
 }
@@ -51,10 +50,7 @@ func newIndex(rules []*Rule, slots int, slot func(field string) int32) *index {
 // fieldIndex files rules under the values of one field.
 type fieldIndex struct {
 	present  []int32
-	equal    map[string][]int32
-	prefix   affixes
-	suffix   affixes
-	contains substrings
+	texts    texts
 	networks networks
 }
 
@@ -62,19 +58,10 @@ func (f *fieldIndex) add(k indexKey, rule int32) {
 	switch k.op {
 	case keyPresent:
 		f.present = append(f.present, rule)
-	case keyEqual:
-		if f.equal == nil {
-			f.equal = map[string][]int32{}
-		}
-		f.equal[k.text] = append(f.equal[k.text], rule)
-	case keyPrefix:
-		f.prefix.add(k.text, rule)
-	case keySuffix:
-		f.suffix.add(k.text, rule)
-	case keyContains:
-		f.contains.add(k.text, rule)
 	case keyNetwork:
 		f.networks.add(k.network, rule)
+	default:
+		f.texts.add(k, rule)
 	}
 }
 
@@ -82,44 +69,14 @@ func (f *fieldIndex) lookup(v *value, m *Matcher) {
 	if v.kind != valueText {
 		return
 	}
-	low := m.folded(v)
-	if f.equal != nil {
-		m.candidates(f.equal[low])
+	for rules := range f.texts.in(m.folded(v)) {
+		m.candidates(rules)
 	}
-	for _, n := range f.prefix.lengths {
-		if n > len(low) {
-			break
-		}
-		m.candidates(f.prefix.rules[low[:n]])
-	}
-	for _, n := range f.suffix.lengths {
-		if n > len(low) {
-			break
-		}
-		m.candidates(f.suffix.rules[low[len(low)-n:]])
-	}
-	f.contains.lookup(low, m)
 	if f.networks.rules != nil {
 		if addr, ok := v.addr(); ok {
 			f.networks.lookup(addr, m)
 		}
 	}
-}
-
-// affixes finds rules by beginnings, or by ends: one look-up for each length that there is, in rising order.
-type affixes struct {
-	lengths []int
-	rules   map[string][]int32
-}
-
-func (a *affixes) add(text string, rule int32) {
-	if a.rules == nil {
-		a.rules = map[string][]int32{}
-	}
-	if i, known := slices.BinarySearch(a.lengths, len(text)); !known {
-		a.lengths = slices.Insert(a.lengths, i, len(text))
-	}
-	a.rules[text] = append(a.rules[text], rule)
 }
 
 // networks finds rules by the networks of an address: one look-up for each length of mask that there is.

@@ -79,14 +79,15 @@ func (s *substrings) file() {
 	}
 }
 
-func (s *substrings) lookup(v string, m *Matcher) {
+// in yields the rules of each literal that v contains.
+func (s *substrings) in(v string, yield func([]int32) bool) bool {
 	for i := range s.short {
-		if strings.Contains(v, s.short[i].text) {
-			m.candidates(s.short[i].rules)
+		if strings.Contains(v, s.short[i].text) && !yield(s.short[i].rules) {
+			return false
 		}
 	}
 	if s.bits == nil {
-		return
+		return true
 	}
 	for i := 0; i+4 <= len(v); i++ {
 		g := gram(v[i:])
@@ -94,9 +95,10 @@ func (s *substrings) lookup(v string, m *Matcher) {
 			continue
 		}
 		for _, sub := range s.grams[g] {
-			if i >= sub.at && strings.HasPrefix(v[i-sub.at:], sub.text) {
-				m.candidates(sub.rules)
+			if i >= sub.at && strings.HasPrefix(v[i-sub.at:], sub.text) && !yield(sub.rules) {
+				return false
 			}
 		}
 	}
+	return true
 }

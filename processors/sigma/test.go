@@ -40,6 +40,18 @@ func (p *pattern) holds(v *value, m *Matcher) bool {
 	return p.match(m.folded(v))
 }
 
+// key returns the key that says the same as the pattern, where there is one.
+func (p *pattern) key() (indexKey, bool) {
+	needs := p.needs(nil)
+	if p.cased || len(needs) != 1 {
+		return indexKey{}, false
+	}
+	k := needs[0][0]
+	_, whole := p.literal()
+	single := len(p.segments) == 1 && len(p.segments[0].elems) == 1 && !(p.start && p.end)
+	return k, whole || single
+}
+
 func (p *pattern) needs(into []need) []need {
 	if text, ok := p.literal(); ok {
 		return append(into, need{{op: keyEqual, text: fold(text)}})
