@@ -150,10 +150,14 @@ func seen(p *Parser, rec pipeline.Record, secret string) string {
 }
 
 func TestMaskerMasksLongSecretsWhole(t *testing.T) {
-	long := strings.Repeat("0123456789abcdef", 300) + "end"
+	var text strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&text, "%d,", i*i)
+	}
+	long := text.String()
 	o := Out{secrets: []string{long}}
-	got := o.masker().Replace("before " + long + " after, def 0123")
-	if got = strings.ReplaceAll(got, mask, ""); got != "before  after, def 0123" {
+	got := o.masker().Replace("before " + long + " after, 0,1,4")
+	if got = strings.ReplaceAll(got, mask, ""); got != "before  after, 0,1,4" {
 		t.Errorf("got %q", got)
 	}
 }

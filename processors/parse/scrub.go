@@ -18,17 +18,24 @@ func (p *Parser) scrub(s string) string {
 // run scrubs the text.
 func (c *scrubber) run() string {
 	s := c.s
-	prev := byte(0)
 	for i := 0; i < len(s); {
-		b := s[i]
-		t := triggers[b]
-		if t == noTrigger || !follows[t][prev] {
-			prev = b
+		t := triggers[s[i]]
+		if t == noTrigger {
 			i++
 			continue
 		}
-		i = c.look(t, i)
-		prev = s[i-1]
+		prev := byte(0)
+		if i > 0 {
+			prev = s[i-1]
+		}
+		switch {
+		case !follows[t][prev]:
+			i++
+		case prev == '"' && t == trigValue && i > 3 && s[i-2] != '\\' && !secretEnds[s[i-2]&31][s[i-3]&31]:
+			i++ // the key of a JSON member that names no secret
+		default:
+			i = c.look(t, i)
+		}
 	}
 	if c.out == nil {
 		return s
@@ -120,6 +127,7 @@ var follows = func() (f [trigCount][256]bool) {
 		for b := range f[t] {
 			word := isWord(byte(b))
 			switch t {
+			case noTrigger:
 			case trigValue, trigElement:
 				f[t][b] = !word || secretNames[lower(byte(b))] != nil || b >= '0' && b <= '9'
 			case trigUnder:
@@ -132,6 +140,8 @@ var follows = func() (f [trigCount][256]bool) {
 				f[t][b] = tokenPrefixes[b][tokenEnd('-')] != nil || b == '-'
 			case trigQuote:
 				f[t][b] = b == ' ' || b == '(' || b == '\\'
+			case trigBearer:
+				f[t][b] = !word || b == 'n' || b == 'r' || b == 't' // \n and the like
 			case trigJWT:
 				f[t][b] = b == 'y'
 			case trigAWS:

@@ -175,3 +175,13 @@ func BenchmarkScrubClean(b *testing.B) {
 		p.scrub(cleanText)
 	}
 }
+
+func BenchmarkScrubLog(b *testing.B) {
+	log := strings.Repeat("Nov 23 10:00:01 web-1 sshd[1234]: Failed password for invalid user admin from 203.0.113.7 port 50212 ssh2\n", 1000)
+	var p Parser
+	b.SetBytes(int64(len(log)))
+	b.ReportAllocs()
+	for b.Loop() {
+		p.scrub(log)
+	}
+}
