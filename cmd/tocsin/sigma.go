@@ -77,7 +77,8 @@ func newSigmaMatch() *cobra.Command {
 		Use:   "match --rules DIR FILE.jsonl",
 		Short: "Match events, one JSON object a line, by Sigma rules",
 		Long: `Match prints a line of JSON for each event: its line, and the ids of the rules that match, sorted. Every rule is judged on
-every event unless --source says where the events come from. Rules below a directory named deprecated or unsupported
+every event unless --source says where the events come from. A correlation is named at the event that completes it, in
+the events' own time; the rules that it refers to are not, unless it says generate. Rules below a directory named deprecated or unsupported
 are left out, and so are those that are refused; their number is said on standard error.`,
 		Example: `  tocsin sigma match --rules rules --source product=windows,category=process_creation events.jsonl`,
 		Args:    cobra.ExactArgs(1),
@@ -114,7 +115,7 @@ are left out, and so are those that are refused; their number is said on standar
 				defer f.Close()
 				in = f
 			}
-			return matchSigma(cmd, program.NewMatcher(), in, args[0])
+			return matchSigma(cmd, program, in, args[0])
 		},
 	}
 	cmd.Flags().StringArrayVar(&rules, "rules", nil, "directory or file of Sigma rules")
@@ -124,13 +125,14 @@ are left out, and so are those that are refused; their number is said on standar
 }
 
 // matchSigma prints a line for each event, and reports the lines that are no JSON object.
-func matchSigma(cmd *cobra.Command, m *sigma.Matcher, in io.Reader, name string) error {
+func matchSigma(cmd *cobra.Command, program *sigma.Program, in io.Reader, name string) error {
 	out := bufio.NewWriterSize(cmd.OutOrStdout(), 1<<16)
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 64<<20)
-	rejected := 0
+	m, correlator := program.NewMatcher(), program.NewCorrelator()
+	rejected, timeless := 0, 0
 	ids := []string{}
 	for n := 1; lines.Scan(); n++ {
 		if len(lines.Bytes()) == 0 {
@@ -144,7 +146,21 @@ func matchSigma(cmd *cobra.Command, m *sigma.Matcher, in io.Reader, name string)
 		}
 		ids = ids[:0]
 		for _, r := range matched {
-			ids = append(ids, r.Key())
+			if !program.Quiet(r) {
+				ids = append(ids, r.Key())
+			}
+		}
+		if program.Correlates() {
+			at, ok := m.Time()
+			if !ok {
+				timeless++
+			} else {
+				for _, r := range correlator.Event(at, matched, m) {
+					if !program.Quiet(r) {
+						ids = append(ids, r.Key())
+					}
+				}
+			}
 		}
 		slices.Sort(ids)
 		if err := enc.Encode(struct {
@@ -156,6 +172,9 @@ func matchSigma(cmd *cobra.Command, m *sigma.Matcher, in io.Reader, name string)
 	}
 	if err := errors.Join(lines.Err(), out.Flush()); err != nil {
 		return err
+	}
+	if timeless > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%d events have no time that can be read: correlations did not see them\n", timeless)
 	}
 	if rejected > 0 {
 		return errNo

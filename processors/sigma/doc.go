@@ -8,9 +8,10 @@
 //
 //	JSON line -> fields in one pass    event.go
 //	          -> candidates -> rules   matcher.go
+//	          -> windows of correlations, in event time   correlation.go, correlator.go
 //
 // Index and trying every rule give the same answers: a property test holds that. docs/sigma.md says what is understood,
 // and what was chosen where the specification is silent.
 //
-// It must not keep state from event to event, and no rule of others is part of it: rules are their authors'.
+// A matcher must not keep state from event to event, a correlator does; and no rule of others is part of it: rules are their authors'.
 package sigma

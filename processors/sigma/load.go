@@ -18,8 +18,9 @@ type Options struct {
 
 // Set is what was read from rule files: rules that can be honoured, and what became of every document.
 type Set struct {
-	Rules   []*Rule
-	Results []Result
+	Rules        []*Rule
+	Correlations []*Rule // each after those that it refers to
+	Results      []Result
 }
 
 // Result says what became of one document.
@@ -70,50 +71,123 @@ func ReadFiles(paths ...string) ([]File, error) {
 }
 
 // Load compiles the documents of the files. What cannot be honoured is in Results with file, line, column and reason, and
-// takes no part in matching.
+// takes no part in matching. Filters and correlations may refer to rules of any file.
 func Load(files []File, opts Options) *Set {
-	s := &Set{}
-	ids := map[string]string{}
+	l := &loader{Set: &Set{}, opts: &opts, rules: map[string]*Rule{}}
 	for _, f := range files {
 		docs, err := readYAML(bytes.ReplaceAll(f.Data, []byte("\r\n"), []byte("\n")))
 		for _, doc := range docs {
-			r, err := s.document(doc, &opts)
-			r.Path = f.Path
-			if err == nil && r.ID != "" && ids[r.ID] != "" {
-				err = doc.get("id").errorf("the id is that of %s too", ids[r.ID])
-			}
-			if err == nil && r.ID != "" {
-				ids[r.ID] = f.Path
-			}
-			s.Results = append(s.Results, Result{f.Path, r.ID, located(err, f.Path), r.Warnings})
-			if err == nil && !f.Inactive {
-				s.Rules = append(s.Rules, r)
-			}
+			l.document(f, doc)
 		}
 		if err != nil || len(docs) == 0 {
 			if err == nil {
 				err = &Error{Line: 1, Column: 1, Reason: "the file is empty"}
 			}
-			s.Results = append(s.Results, Result{Path: f.Path, Err: located(err, f.Path)})
+			l.Results = append(l.Results, Result{Path: f.Path, Err: located(err, f.Path)})
 		}
 	}
-	return s
+	for _, p := range l.filters {
+		warnings, err := applyFilter(p.doc, l.opts, l.Rules, l.find)
+		l.settle(p, append(p.rule.Warnings, warnings...), err)
+	}
+	l.correlate()
+	return l.Set
 }
 
-// document compiles one document.
-func (s *Set) document(doc *node, opts *Options) (*Rule, error) {
-	r := &Rule{Line: doc.line}
+// loader keeps what refers to other documents until all are read.
+type loader struct {
+	*Set
+	opts                  *Options
+	rules                 map[string]*Rule // by id and by name
+	filters, correlations []pending
+}
+
+type pending struct {
+	doc    *node
+	rule   *Rule
+	result int
+}
+
+func (l *loader) find(name string) *Rule { return l.rules[name] }
+
+func (l *loader) settle(p pending, warnings []string, err error) {
+	r := &l.Results[p.result]
+	r.Err, r.Warnings = located(err, r.Path), warnings
+}
+
+// document compiles one document, or puts it off.
+func (l *loader) document(f File, doc *node) {
+	r, err := &Rule{Line: doc.line}, error(nil)
+	refers := doc.get("correlation") != nil || doc.get("filter") != nil
 	switch {
 	case doc.kind != mapNode:
-		return r, doc.errorf("the document is %s, a map is expected", doc.kind)
-	case doc.get("correlation") != nil:
-		return r, doc.get("correlation").errorf("correlations are not supported")
-	case doc.get("filter") != nil:
-		return r, doc.get("filter").errorf("filters are not supported")
+		err = doc.errorf("the document is %s, a map is expected", doc.kind)
 	case doc.get("action") != nil:
-		return r, doc.get("action").errorf("rule collections by action were removed from the specification")
+		err = doc.get("action").errorf("rule collections by action were removed from the specification")
+	case refers:
+		err = readHead(doc, r)
+	default:
+		r, err = readRule(doc, l.opts)
 	}
-	return readRule(doc, opts)
+	r.Path = f.Path
+	for _, key := range []string{"id", "name"} {
+		if other := l.rules[doc.textOf(key)]; err == nil && other != nil {
+			err = doc.get(key).errorf("the %s is that of a rule in %s too", key, other.Path)
+		}
+	}
+	l.Results = append(l.Results, Result{f.Path, r.ID, located(err, f.Path), r.Warnings})
+	if err != nil {
+		return
+	}
+	p := pending{doc, r, len(l.Results) - 1}
+	switch {
+	case f.Inactive && !refers:
+		return
+	case doc.get("correlation") != nil:
+		l.correlations = append(l.correlations, p)
+	case refers:
+		l.filters = append(l.filters, p)
+	default:
+		l.Rules = append(l.Rules, r)
+		l.enter(r)
+	}
+}
+
+func (l *loader) enter(r *Rule) {
+	for _, key := range []string{r.ID, r.Name} {
+		if key != "" {
+			l.rules[key] = r
+		}
+	}
+}
+
+// correlate compiles correlations, those that others refer to first; what is left over refers in a circle, or to nothing.
+func (l *loader) correlate() {
+	waiting := l.correlations
+	for progress := true; progress; {
+		progress = false
+		var left []pending
+		for _, p := range waiting {
+			c, err := readCorrelation(p.doc, l.find)
+			if l.settle(p, p.rule.Warnings, err); err != nil {
+				left = append(left, p)
+				continue
+			}
+			for _, key := range []string{p.rule.ID, p.rule.Name} {
+				if other := l.rules[key]; key != "" && other != nil {
+					err = p.doc.errorf("the id or name %q is that of a rule in %s too", key, other.Path)
+				}
+			}
+			if l.settle(p, p.rule.Warnings, err); err != nil {
+				continue
+			}
+			progress = true
+			p.rule.correlation = c
+			l.Correlations = append(l.Correlations, p.rule)
+			l.enter(p.rule)
+		}
+		waiting = left
+	}
 }
 
 // located adds the path, which compiling does not know.

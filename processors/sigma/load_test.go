@@ -91,7 +91,7 @@ correlation: {type: event_count}
 ---
 - six
 `)}, {Path: "empty.yml"}, {Path: "no.yml", Data: []byte("a: [")}}, Options{})
-	want := []string{"", "r.yml:13:1: the rule has no logsource", "r.yml:18:5: the id is that of r.yml too", "r.yml:23:9: status", "correlations", "a map is expected", "the file is empty", "no.yml:1:"}
+	want := []string{"", "r.yml:13:1: the rule has no logsource", "r.yml:18:5: the id is that of a rule in r.yml too", "r.yml:23:9: status", "a correlation wants rules", "a map is expected", "the file is empty", "no.yml:1:"}
 	if len(s.Results) != len(want) {
 		t.Fatalf("%d results, want %d: %v", len(s.Results), len(want), s.Results)
 	}

@@ -16,6 +16,10 @@ type Program struct {
 	slots    int
 	keywords bool // some rule looks at all values
 	index    *index
+
+	correlations []compiledCorrelation
+	times        []int32        // slots of timeFields
+	quiet        map[*Rule]bool // rules that only serve correlations (generate: false)
 }
 
 // tree is a condition with its atoms interned, cheap members first.
@@ -35,7 +39,7 @@ type compiler struct {
 // Compile makes the rules of the set ready for events of the log source; nil means that every rule is judged on every
 // event.
 func (s *Set) Compile(source *LogSource) *Program {
-	c := &compiler{&Program{fields: fieldTree{slot: -1}}, map[string]int32{}, map[string]int32{}}
+	c := &compiler{&Program{fields: fieldTree{slot: -1}, quiet: map[*Rule]bool{}}, map[string]int32{}, map[string]int32{}}
 	for _, r := range s.Rules {
 		if source != nil && !r.Source.Covers(*source) {
 			continue
@@ -44,6 +48,7 @@ func (s *Set) Compile(source *LogSource) *Program {
 		t, _ := c.tree(r.when)
 		c.trees = append(c.trees, t)
 	}
+	c.correlate(s.Correlations)
 	c.index = newIndex(c.rules, c.slots, c.slot)
 	return c.Program
 }

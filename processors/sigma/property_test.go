@@ -234,11 +234,18 @@ func FuzzLoad(f *testing.F) {
 		f.Add(r.rule(i), r.event())
 	}
 	f.Add([]byte("title: x\nlogsource: {product: p}\ndetection:\n  sel:\n    A|windash|contains: ' -x'\n  k: [foo]\n  condition: not sel or k\n"), []byte(`{"A":"–x","b":{"c":["foo"]}}`))
+	f.Add([]byte(correlated+"  {type: value_median, rules: [failed, worked], group-by: [U], timespan: 5s, condition: {field: V, gte: 1}}\n---\nfilter: {rules: any, s: {U: x}, condition: not s}\n"), []byte(`{"A":"ok","U":1,"V":"2","time":"2026-11-23"}`))
 	f.Fuzz(func(t *testing.T, rule, event []byte) {
 		s := Load([]File{{Path: "f", Data: rule}}, Options{Placeholders: map[string][]string{"p": {"x", "*y"}}})
-		m := s.Compile(nil).NewMatcher()
+		p := s.Compile(nil)
+		m, c := p.NewMatcher(), p.NewCorrelator()
 		if _, err := m.JSON(event); err == nil {
 			agree(t, m, event)
+			matched, _ := m.JSON(event)
+			for range 3 {
+				at, _ := m.Time()
+				c.Event(at, matched, m)
+			}
 		}
 	})
 }

@@ -66,9 +66,8 @@ type Rule struct {
 	// Warnings name what was accepted though the specification frowns on it.
 	Warnings []string
 
-	when *condition
-	// quiet is set where a correlation uses the rule and does not ask that it alerts on its own (`generate`).
-	quiet bool
+	when        *condition
+	correlation *correlation // nil: a detection rule
 }
 
 // Related names another rule that this one derives from, replaces or resembles.
