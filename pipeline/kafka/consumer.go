@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/segmentio/encoding/json"
@@ -22,9 +23,9 @@ import (
 // two goroutine hops: the poll loop and the worker.
 type Consumer struct {
 	client *kgo.Client
-	admin  *kadm.Client
 	start  func(pipeline.TopicPartition) (*pipeline.Worker, error)
 	log    *zap.Logger
+	drain  time.Duration // how long workers may store what they hold when their partitions move on or the process ends
 
 	mu        sync.Mutex // guards the maps: callbacks and the poll loop take turns
 	parts     map[topicPartition]*partition
@@ -60,6 +61,10 @@ const queueBatches = 4
 // pollRecords bounds one poll, and so a batch.
 const pollRecords = 16384
 
+// drainTime is the usual bound on draining. What is not stored by then was not committed either: the next owner reads it
+// again, or sends the planned chunk under its old name.
+const drainTime = 20 * time.Second
+
 // NewConsumer joins the group <cfg.Group>-ingest on the raw topics and on tocsin's own topics that end in the warehouse.
 // start makes the worker of a partition; its Offsets is set by the Consumer.
 func NewConsumer(cfg Config, start func(pipeline.TopicPartition) (*pipeline.Worker, error), log *zap.Logger) (*Consumer, error) {
@@ -68,7 +73,7 @@ func NewConsumer(cfg Config, start func(pipeline.TopicPartition) (*pipeline.Work
 		return nil, err
 	}
 	c := &Consumer{
-		start: start, log: log, parts: map[topicPartition]*partition{}, positions: map[topicPartition]position{},
+		start: start, log: log, drain: drainTime, parts: map[topicPartition]*partition{}, positions: map[topicPartition]position{},
 		failed: make(chan error, 1),
 	}
 	topics, regex := cfg.subscription(AlertsStateTopic, GrowthTopic, DeadLetterTopic)
@@ -93,7 +98,6 @@ func NewConsumer(cfg Config, start func(pipeline.TopicPartition) (*pipeline.Work
 	if err != nil {
 		return nil, fmt.Errorf("kafka consumer: %w", err)
 	}
-	c.admin = kadm.NewClient(c.client)
 	return c, nil
 }
 
@@ -101,10 +105,22 @@ func NewConsumer(cfg Config, start func(pipeline.TopicPartition) (*pipeline.Work
 // they hold: what was read is stored or not committed.
 func (c *Consumer) Run(ctx context.Context) error {
 	defer c.client.CloseAllowingRebalance()
+	polling, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() { // a worker may fail while there is nothing to poll
+		select {
+		case err := <-c.failed:
+			cancel(err)
+		case <-polling.Done():
+		}
+	}()
 	for {
-		fetches := c.client.PollRecords(ctx, pollRecords)
+		fetches := c.client.PollRecords(polling, pollRecords)
 		if ctx.Err() != nil || fetches.IsClientClosed() {
 			return nil
+		}
+		if polling.Err() != nil {
+			return context.Cause(polling)
 		}
 		var fatal error
 		fetches.EachError(func(topic string, p int32, err error) {
@@ -121,11 +137,6 @@ func (c *Consumer) Run(ctx context.Context) error {
 			}
 		})
 		c.client.AllowRebalance()
-		select {
-		case err := <-c.failed:
-			return err
-		default:
-		}
 		if fatal != nil {
 			return fatal
 		}
@@ -197,14 +208,16 @@ func (c *Consumer) offsetsFetched(_ context.Context, _ *kgo.Client, resp *kmsg.O
 	return nil
 }
 
-func (c *Consumer) assigned(ctx context.Context, _ *kgo.Client, assigned map[string][]int32) {
+// assigned starts a worker for each partition. It may be called before NewConsumer has returned.
+func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, assigned map[string][]int32) {
+	admin := kadm.NewClient(client)
 	topics := make([]string, 0, len(assigned))
 	for t := range assigned {
 		topics = append(topics, t)
 	}
-	details, err := c.admin.ListTopics(ctx, topics...)
-	starts, err2 := c.admin.ListStartOffsets(ctx, topics...)
-	ends, err3 := c.admin.ListEndOffsets(ctx, topics...)
+	details, err := admin.ListTopics(ctx, topics...)
+	starts, err2 := admin.ListStartOffsets(ctx, topics...)
+	ends, err3 := admin.ListEndOffsets(ctx, topics...)
 	if err := errors.Join(err, err2, err3); err != nil {
 		c.fail(fmt.Errorf("read ids and offsets of topics: %w", err))
 		return
@@ -276,6 +289,12 @@ func (c *Consumer) stop(gone map[string][]int32, end func(*partition)) {
 		}
 	}
 	c.mu.Unlock()
+	late := time.AfterFunc(c.drain, func() {
+		for _, p := range stopping {
+			p.cancel()
+		}
+	})
+	defer late.Stop()
 	for _, p := range stopping {
 		<-p.done
 	}

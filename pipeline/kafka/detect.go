@@ -30,6 +30,9 @@ type Detect struct {
 	gone   chan map[string][]int32
 }
 
+// transactionTimeout is after what time the broker aborts a transaction whose owner has vanished.
+const transactionTimeout = 30 * time.Second
+
 // NewDetect joins the group. instance names this member among others, the same after a restart: a transaction that a
 // crash left open is ended at once by the next start. start makes the state of a partition.
 func NewDetect(cfg Config, instance string, start func() pipeline.Correlator, now func() time.Time, log *zap.Logger) (*Detect, error) {
@@ -41,7 +44,7 @@ func NewDetect(cfg Config, instance string, start func() pipeline.Correlator, no
 	leave := func(_ context.Context, _ *kgo.Client, gone map[string][]int32) { d.gone <- gone }
 	d.session, err = kgo.NewGroupTransactSession(append(opts,
 		kgo.TransactionalID(cfg.Group+"-detect-"+instance),
-		kgo.TransactionTimeout(30*time.Second),
+		kgo.TransactionTimeout(transactionTimeout),
 		kgo.ConsumerGroup(cfg.Group+"-detect"),
 		kgo.ConsumeTopics(SignalsTopic),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
@@ -75,10 +78,12 @@ func (d *Detect) Run(ctx context.Context) error {
 		if fetches.NumRecords() == 0 {
 			continue
 		}
-		if err := d.round(ctx, fetches); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+		// A transaction that was begun is ended, whatever ctx says: left open, it would hold back whoever takes the
+		// partitions over until the broker times it out.
+		round, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTimeout)
+		err := d.round(round, fetches)
+		cancel()
+		if err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -117,6 +118,60 @@ func TestConsumerStoresEachRecordOnce(t *testing.T) {
 				t.Errorf("partition %d offset %d is stored %d times", p, offset, n)
 			}
 		}
+	}
+}
+
+// oneWorker runs a consumer whose sink fails every flush with err, gives it one record, and returns its end.
+func oneWorker(t *testing.T, ctx context.Context, err error) (done chan error, flushed chan struct{}) {
+	t.Helper()
+	cfg, log := broker(t), zaptest.NewLogger(t)
+	flushed = make(chan struct{}, 1000)
+	c, err2 := NewConsumer(cfg, func(pipeline.TopicPartition) (*pipeline.Worker, error) {
+		sink := &pipelinetest.Sink{Warehouse: pipelinetest.NewWarehouse(), Fail: func(bool) error { flushed <- struct{}{}; return err }}
+		return &pipeline.Worker{
+			Processors: []pipeline.Processor{eventEach{}}, Sink: sink, Publisher: &pipelinetest.Publisher{},
+			Limits: pipeline.Limits{Rows: 50, Bytes: 1 << 20, Interval: 300 * time.Millisecond}, Now: time.Now, Log: log,
+			Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
+		}, nil
+	}, log)
+	if err2 != nil {
+		t.Fatal(err2)
+	}
+	c.drain = 200 * time.Millisecond
+	done = make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	if err := client(t, cfg).ProduceSync(t.Context(), &kgo.Record{Topic: "raw", Value: []byte("x")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	return done, flushed
+}
+
+// TestConsumerEndsWhenAWorkerFailsAndNothingArrives: the flush by time fails for good while the poll waits for records.
+func TestConsumerEndsWhenAWorkerFailsAndNothingArrives(t *testing.T) {
+	done, _ := oneWorker(t, t.Context(), &pipeline.Permanent{Err: errors.New("unknown table")})
+	select {
+	case err := <-done:
+		if err == nil || !strings.Contains(err.Error(), "unknown table") {
+			t.Fatalf("ended with %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("the consumer polls on without its worker")
+	}
+}
+
+// TestConsumerEndsWhileTheWarehouseIsDown: what cannot be stored is left to the next owner, within the time for draining.
+func TestConsumerEndsWhileTheWarehouseIsDown(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done, flushed := oneWorker(t, ctx, errors.New("connection refused"))
+	<-flushed
+	cancel()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("the consumer waits for the warehouse")
 	}
 }
 
