@@ -17,15 +17,15 @@ import (
 // of the next, which must be later.
 type absence struct {
 	pending []hit   // triggers that nothing has answered yet, by time
-	came    []int64 // times of expected events that a trigger may still need, rising
-	attack  []int64 // times of what goes on meanwhile (the while step), rising; the newest
+	came    []int64 // times of expected events that a trigger may still need, rising; thinned
+	attack  []int64 // times of what goes on meanwhile (the while step), rising; thinned
 	context alert.Context
 	episode *alert.Episode
 }
 
 const (
 	maxPending = 64 // triggers of one key; beyond it the oldest are forgotten
-	maxCame    = 64 // expected events of one key; the newest
+	maxTimes   = 64 // slices' worth of times of one key; the newest
 	// giveUp is how long a source that should come again and again may be gone until its alert is closed: somebody has
 	// taken it away for good.
 	giveUp = 7 * 24 * time.Hour
@@ -50,7 +50,8 @@ func (a *absence) observe(c *call, s *pipeline.Signal) {
 	trigger, while := absenceSteps(c.rule)
 	a.context.Note(c.rule, s)
 	if s.Step == while {
-		a.attack = insertTime(a.attack, t, 4*c.rule.Steps[while].Count+maxCame)
+		// A window of Within and more must hold Count of them.
+		a.attack = insertTime(a.attack, t, int64(c.rule.Steps[while].Within), c.rule.Steps[while].Count)
 		return
 	}
 	h := hit{t, s.EventID, true}
@@ -68,20 +69,46 @@ func (a *absence) observe(c *call, s *pipeline.Signal) {
 	if e := a.episode; e != nil && e.Open && t > e.Held {
 		e.Resolve(c.rule, &a.context, &c.out)
 	}
-	a.came = insertTime(a.came, t, maxCame)
+	wait := int64(c.rule.Window) // that one of them answers a trigger within
+	if trigger >= 0 {
+		wait += int64(c.rule.Before)
+	}
+	a.came = insertTime(a.came, t, max(wait/2, 1), 1)
 	if trigger < 0 {
 		a.expect(c, h, t+1)
 	}
 }
 
-// insertTime puts t where it belongs and keeps the newest.
-func insertTime(list []int64, t int64, most int) []int64 {
+// insertTime puts t where it belongs and keeps of each slice of time the first n and the last n. That is enough to tell
+// exactly whether an interval holds n of all times, as long as it is no shorter than a slice: it then covers one end at
+// least of every slice that it meets. A flood between two watermarks takes no more than that.
+func insertTime(list []int64, t, slice int64, n int) []int64 {
 	i, _ := slices.BinarySearch(list, t)
 	list = slices.Insert(list, i, t)
-	if len(list) > most {
+	at := floorDiv(t, slice)
+	low, high := i, i+1
+	for low > 0 && floorDiv(list[low-1], slice) == at {
+		low--
+	}
+	for high < len(list) && floorDiv(list[high], slice) == at {
+		high++
+	}
+	if high-low > 2*n {
+		list = slices.Delete(list, low+n, low+n+1)
+	}
+	if most := 2 * n * maxTimes; len(list) > most {
 		list = slices.Delete(list, 0, len(list)-most)
 	}
 	return list
+}
+
+// floorDiv is a/b rounded down.
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
 }
 
 // expect adds a trigger unless it has been answered by an event from the given time on.

@@ -2,11 +2,14 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/processors/correlate"
 	"github.com/tocsin-project/tocsin/processors/parse"
+	"github.com/tocsin-project/tocsin/processors/rule"
 )
 
 var origin = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
@@ -62,5 +65,52 @@ func TestStoryIsTheSameForTheSameSeed(t *testing.T) {
 		if a[i].Value != b[i].Value || a[i].At != b[i].At {
 			t.Fatalf("record %d differs", i)
 		}
+	}
+}
+
+// TestStoryRaisesWhatItPromises runs the storyline through parser, rules and engine without Kafka and clock, in the order
+// of its times: what must come out does, and nothing else.
+func TestStoryRaisesWhatItPromises(t *testing.T) {
+	parser, err := parse.New(parse.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, err := rule.Load(rule.Library())
+	if err != nil {
+		t.Fatal(err)
+	}
+	matcher, engine := rules.NewMatcher(), correlate.New(rules, correlate.Config{})
+	from := pipeline.TopicPartition{Topic: "story"}
+	var out pipeline.Output
+	raised := map[Promise]bool{}
+	take := func(s *pipeline.Signal) {
+		out.Reset(s.Time)
+		engine.Process(s, &out)
+		for _, a := range out.Alerts {
+			raised[Promise{a.Rule, a.Team}] = true
+		}
+	}
+	for i, r := range Story(origin, 1, 5) {
+		b := &pipeline.Batch{TopicPartition: from, Records: []pipeline.Record{{Offset: int64(i), Time: origin.Add(r.At), Value: []byte(r.Value)}}}
+		for k, v := range r.Headers {
+			b.Records[0].Headers = append(b.Records[0].Headers, pipeline.Header{Key: k, Value: []byte(v)})
+		}
+		if err := errors.Join(parser.Process(context.Background(), b), matcher.Process(context.Background(), b)); err != nil {
+			t.Fatal(err)
+		}
+		for j := range b.Signals {
+			s := b.Signals[j].Clone()
+			take(&s)
+		}
+		take(&pipeline.Signal{Kind: pipeline.SignalWatermark, Origin: from, Offset: int64(i), Time: origin.Add(r.At)})
+	}
+	for _, p := range Promised {
+		if !raised[p] {
+			t.Errorf("%s does not alert %s", p.Rule, p.Team)
+		}
+		delete(raised, p)
+	}
+	for p := range raised {
+		t.Errorf("%s alerts %s, which nobody promised", p.Rule, p.Team)
 	}
 }
