@@ -49,6 +49,10 @@ fuzz: ## every fuzz test for FUZZTIME each (default 10s)
 	  done; \
 	done
 
+.PHONY: hostile
+hostile: ## every source format against megabytes of hostile input
+	$(GO) test -run TestHostileInput ./processors/parse -thorough
+
 .PHONY: bench
 bench: ## benchmarks of the hot paths, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -416,12 +416,17 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 	// The block's memory is found in the first chunks; later ones are no bigger.
 	fill()
 	keep := s.open
-	if n := testing.AllocsPerRun(10, func() {
-		keep.input.Reset()
-		keep.rows = 0
-		fill()
-	}); n > 0 {
-		t.Errorf("%v allocations for 4000 events, want none", n)
+	// The count is the process's: what other goroutines allocate meanwhile is not ours, so the least of some runs is.
+	least := math.Inf(1)
+	for range 5 {
+		least = min(least, testing.AllocsPerRun(10, func() {
+			keep.input.Reset()
+			keep.rows = 0
+			fill()
+		}))
+	}
+	if least > 0 {
+		t.Errorf("%v allocations for 4000 events, want none", least)
 	}
 }
 

@@ -8,11 +8,11 @@ import (
 )
 
 func TestHostileInput(t *testing.T) {
-	if testing.Short() {
-		t.Skip("some minutes")
-	}
 	t.Run("unknown format", func(t *testing.T) { parsetest.Hostile(t, "") })
 	for i := range parse.Formats {
-		t.Run(parse.Formats[i].Name, func(t *testing.T) { parsetest.Hostile(t, parse.Formats[i].Name) })
+		t.Run(parse.Formats[i].Name, func(t *testing.T) {
+			t.Parallel()
+			parsetest.Hostile(t, parse.Formats[i].Name)
+		})
 	}
 }

@@ -284,13 +284,23 @@ func (p *Parser) record(b *pipeline.Batch, i int) {
 // shipped whole must not lose its tail to one torn line.
 func (p *Parser) values(o *Out, data []byte, r *pipeline.Record) {
 	line, pos := 1, 0
+	// A value that is not closed is looked for to the end. Where many are torn, what was spent on that bounds how far:
+	// then a value must end in its line.
+	budget := 16 * len(data)
 	for {
 		n := skipSpace(data[pos:])
 		line += bytes.Count(data[pos:pos+n], newline)
 		if pos += n; pos >= len(data) {
 			return
 		}
-		end, err := valueEnd(data[pos:])
+		rest := data[pos:]
+		if budget <= 0 {
+			rest, _ = cutLine(rest)
+		}
+		end, err := valueEnd(rest)
+		if err != nil {
+			budget -= len(rest)
+		}
 		if c := data[pos]; c != '{' && c != '[' && !bytes.HasPrefix(data[pos:], []byte("null")) {
 			err = errors.New("not JSON") // text between records: one refusal, not one a word
 		}
