@@ -37,6 +37,7 @@ func TestScripts(t *testing.T) {
 
 // TestDemo plays the storyline through the real pipeline, at its usual speed, with little noise.
 func TestDemo(t *testing.T) {
+	t.Parallel() // it waits for its own clock most of the time
 	out := &bytes.Buffer{}
 	d := demoRun{dir: t.TempDir(), speed: 40, rate: 5, rules: DefaultConfig().Rules}
 	if err := d.play(t.Context(), out); err != nil {
@@ -46,6 +47,7 @@ func TestDemo(t *testing.T) {
 
 // TestDemoFailsWithoutItsRules: a demo whose checks cannot fail would prove nothing.
 func TestDemoFailsWithoutItsRules(t *testing.T) {
+	t.Parallel()
 	out := &bytes.Buffer{}
 	d := demoRun{dir: t.TempDir(), speed: 600, rate: 1, rules: RulesConfig{}}
 	if err := d.play(t.Context(), out); !errors.Is(err, errNo) {

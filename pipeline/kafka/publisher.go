@@ -31,7 +31,7 @@ func NewProducer(ctx context.Context, cfg Config, log *zap.Logger) (*Producer, e
 		// Watermarks have no key and name their partition; all else goes by key, as every Kafka client does it.
 		kgo.RecordPartitioner(partitioner{byKey}),
 		kgo.ProducerLinger(5*time.Millisecond),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()),
 	)...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka producer: %w", err)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf16"
@@ -24,9 +25,8 @@ import (
 const patience = 20 * time.Second
 
 // Hostile feeds the format with what breaks parsers, and with its own samples in other dress; "" stands for records whose
-// format nobody names. Whatever comes, the record
-// becomes events or a refusal with a reason, in bounded time; a sample that is only packed or encoded differently gives
-// the same events.
+// format nobody names. Whatever comes, the record becomes events or a refusal with a reason, in bounded time; a sample
+// that is only packed or encoded differently gives the same events.
 //
 // Without -thorough the texts are cut and only the smallest sample is broken, which takes seconds and not minutes.
 func Hostile(t *testing.T, format string) {
@@ -36,7 +36,7 @@ func Hostile(t *testing.T, format string) {
 		most, count = longLine, 4
 	}
 	for name, data := range hostileTexts() {
-		data = data[:min(len(data), most)]
+		data = bytes.Clone(data[:min(len(data), most)])
 		t.Run(name, func(t *testing.T) { feed(t, format, data) })
 	}
 	if format == "" {
@@ -118,7 +118,7 @@ func size(t *testing.T, path string) int64 {
 const longLine = 20 << 20
 
 // hostileTexts are records of no format.
-func hostileTexts() map[string][]byte {
+var hostileTexts = sync.OnceValue(func() map[string][]byte {
 	bomb := `<?xml version="1.0"?><!DOCTYPE r [<!ENTITY a "aaaaaaaaaa">`
 	for c := 'b'; c <= 'j'; c++ {
 		bomb += fmt.Sprintf(`<!ENTITY %c "%s">`, c, strings.Repeat(fmt.Sprintf("&%c;", c-1), 10))
@@ -160,7 +160,7 @@ func hostileTexts() map[string][]byte {
 		"JSON in no order": []byte("}{]["),
 		"torn records":     bytes.Repeat([]byte("{\"a\":[1,\n"), 100_000),
 	}
-}
+})
 
 // broken are a sample's damaged forms.
 func broken(data []byte) map[string][]byte {

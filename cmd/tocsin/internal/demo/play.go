@@ -53,7 +53,7 @@ func (c *Clock) wait(ctx context.Context, t time.Duration) error {
 // Play sends the records by the clock and calls say with what the story says as it happens. It returns when the broker has
 // all of them.
 func Play(ctx context.Context, brokers []string, records []Record, clock *Clock, say func(at time.Duration, text string)) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ProducerLinger(10*time.Millisecond), kgo.ProducerBatchCompression(kgo.Lz4Compression()))
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ProducerLinger(10*time.Millisecond), kgo.ProducerBatchCompression(kgo.ZstdCompression()))
 	if err != nil {
 		return fmt.Errorf("demo producer: %w", err)
 	}
