@@ -6,12 +6,17 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
 	"github.com/tocsin-project/tocsin/pipeline/embedded"
+	"github.com/tocsin-project/tocsin/processors/rule"
 )
 
 func TestMain(m *testing.M) {
@@ -42,6 +47,75 @@ func TestDemo(t *testing.T) {
 	d := demoRun{dir: t.TempDir(), speed: 40, rate: 5, rules: DefaultConfig().Rules}
 	if err := d.play(t.Context(), out); err != nil {
 		t.Fatalf("%v\n%s", err, out)
+	}
+	huntAgrees(t, d.dir)
+}
+
+// huntAgrees asks the warehouse that a demo has left behind what its rules would have fired on: a backtest finds every key
+// that the stream has found, and no other one where nothing ends a rule's alerts.
+func huntAgrees(t *testing.T, dir string) {
+	server, err := embedded.StartClickHouse(t.Context(), embedded.ClickHouseConfig{Dir: filepath.Join(dir, "clickhouse")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Stop(context.Background()) }() // its data is the test's
+	path := filepath.Join(dir, "hunt.yaml")
+	if err := os.WriteFile(path, []byte("clickhouse: {addrs: [\""+server.TCPAddr+"\"]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := LoadConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := clickhouse.Open(t.Context(), cfg.clickhouse())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	fired := map[string]uint64{}
+	rows, err := db.Query(t.Context(), "SELECT rule_id, uniqExact(dedup_key) FROM alerts GROUP BY rule_id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+		var id string
+		var keys uint64
+		if err := rows.Scan(&id, &keys); err != nil {
+			t.Fatal(err)
+		}
+		fired[id] = keys
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		t.Fatal(err)
+	}
+	out := &bytes.Buffer{}
+	root := newRoot()
+	root.SetArgs([]string{"rules", "backtest", "-c", path, "--since", "2h", "--hits", "1"})
+	root.SetOut(out)
+	if err := root.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	set, err := loadRules(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range set.Rules {
+		line := regexp.MustCompile(`(?m)^` + r.ID + ` +(\S+)`).FindStringSubmatch(out.String())
+		if line == nil {
+			t.Errorf("the backtest says nothing of %s", r.ID)
+			continue
+		}
+		hunted, err := strconv.ParseUint(line[1], 10, 64)
+		if line[1] == "-" {
+			continue // it cannot be said in SQL
+		}
+		forgets := slices.ContainsFunc(r.Steps, func(s rule.Step) bool { return s.Role >= rule.RoleUntil })
+		if err != nil || hunted < fired[r.ID] || hunted > fired[r.ID] && !forgets {
+			t.Errorf("%s: the stream found %d keys, the hunt %s", r.ID, fired[r.ID], line[1])
+		}
+	}
+	if t.Failed() {
+		t.Log(out)
 	}
 }
 

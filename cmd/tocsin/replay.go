@@ -2,17 +2,11 @@ package main
 
 import (
 	"bufio"
-	"fmt"
-	"os"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tocsin-project/tocsin/pipeline"
-	"github.com/tocsin-project/tocsin/pipeline/file"
-	"github.com/tocsin-project/tocsin/processors/correlate"
-	"github.com/tocsin-project/tocsin/processors/parse"
 )
 
 func newReplay() *cobra.Command {
@@ -26,78 +20,37 @@ done when the records came in, and prints the alerts as they would have been sen
 gives. Nothing is stored or sent.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) error {
-			cfg := DefaultConfig()
-			if config != "" {
-				var err error
-				if cfg, err = LoadConfig(config); err != nil {
-					return err
-				}
-			}
-			if len(rules) > 0 {
-				cfg.Rules.Library, cfg.Rules.Dirs = false, rules
+			cfg, err := offlineConfig(config, rules)
+			if err != nil {
+				return err
 			}
 			set, err := cfg.Rules.load()
 			if err != nil {
 				return err
 			}
-			parser, err := parse.New(cfg.Parse)
+			run, err := newOffline(cfg, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			var signals []pipeline.Signal
-			matcher, rejected := set.NewMatcher(), 0
-			for _, name := range files {
-				f, err := os.Open(name)
-				if err != nil {
-					return err
-				}
-				err = file.Read(f, name, time.Now().UTC(), func(b *pipeline.Batch, before int) error {
-					if err := parser.Process(cmd.Context(), b); err != nil {
-						return err
-					}
-					for _, f := range b.Failures {
-						rejected++
-						fmt.Fprintf(cmd.ErrOrStderr(), "%s:%d: %s\n", name, before+max(f.Line, 1), f.Reason)
-					}
-					if err := matcher.Process(cmd.Context(), b); err != nil {
-						return err
-					}
-					for _, s := range b.Signals {
-						signals = append(signals, s.Clone())
-					}
-					return nil
-				})
-				if err := f.Close(); err != nil {
-					return err
-				}
-				if err != nil {
-					return err
-				}
+			signals, err := run.signals(cmd.Context(), files, cmd.InOrStdin(), set)
+			if err != nil {
+				return err
 			}
-			slices.SortStableFunc(signals, func(a, b pipeline.Signal) int { return a.Time.Compare(b.Time) })
 			out := bufio.NewWriter(cmd.OutOrStdout())
-			engine := correlate.New(set, correlate.Config{Lateness: cfg.Rules.Lateness})
-			var said pipeline.Output
-			for i := range signals {
-				// One partition in order of time: the numbers of the files' records do not matter any more.
-				signals[i].Origin, signals[i].Offset, signals[i].Seq = pipeline.TopicPartition{Topic: "replay"}, int64(i), 0
-				said.Reset(signals[i].Time)
-				engine.Process(&signals[i], &said)
-				for _, a := range said.Alerts {
-					b, err := pipeline.EncodeAlert(a, "tocsin/replay", said.Now)
-					if err != nil {
-						return err
-					}
-					if _, err := out.Write(append(b, '\n')); err != nil {
-						return err
-					}
+			_, err = correlateAll(set, cfg, signals[0], func(a *pipeline.Alert, now time.Time) error {
+				b, err := pipeline.EncodeAlert(a, "tocsin/replay", now)
+				if err == nil {
+					_, err = out.Write(append(b, '\n'))
 				}
-				engine.Commit()
+				return err
+			})
+			if err != nil {
+				return err
 			}
 			if err := out.Flush(); err != nil {
 				return err
 			}
-			if rejected > 0 {
+			if run.rejected > 0 {
 				return errNo
 			}
 			return nil

@@ -17,7 +17,7 @@ import (
 )
 
 func newRules() *cobra.Command {
-	cmd := &cobra.Command{Use: "rules", Short: "Check, test and list correlation rules"}
+	cmd := &cobra.Command{Use: "rules", Short: "Check, test, explain and compare correlation rules"}
 	cmd.AddCommand(
 		&cobra.Command{
 			Use:   "check [PATH...]",
@@ -37,7 +37,7 @@ func newRules() *cobra.Command {
 				return nil
 			},
 		},
-		newRulesTest(),
+		newRulesTest(), newRulesExplain(), newRulesDiff(), newRulesSQL(), newRulesBacktest(),
 		&cobra.Command{
 			Use:   "list [PATH...]",
 			Short: "List rules: id, kind, teams, title",
