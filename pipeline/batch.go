@@ -78,15 +78,14 @@ func (b *Batch) Next(i int) *Event {
 		b.Events = append(b.Events, Event{})
 	}
 	e := &b.Events[len(b.Events)-1]
-	attrs, labels, vulns := e.Attrs[:0], e.Labels[:0], e.Vulns[:0] // reuse what an earlier batch allocated
+	attrs, labels, vulns, attacks := e.Attrs[:0], e.Labels[:0], e.Vulns[:0], e.Attacks[:0] // reuse what an earlier batch allocated
 	r := &b.Records[i]
-	*e = Event{
-		Time: r.Time, IngestTime: r.Time,
-		Phase: PhaseUnknown, Team: TeamNone, Outcome: OutcomeUnknown, NetScope: NetNone,
-		Attrs: attrs, Labels: labels, Vulns: vulns,
-		Topic: b.Topic, Partition: b.Partition, Offset: r.Offset,
-		record: i,
-	}
+	*e = Event{} // in place: a literal with fields is built elsewhere and copied
+	e.Time, e.IngestTime = r.Time, r.Time
+	e.Phase, e.Team, e.Outcome, e.NetScope = PhaseUnknown, TeamNone, OutcomeUnknown, NetNone
+	e.Attrs, e.Labels, e.Vulns, e.Attacks = attrs, labels, vulns, attacks
+	e.Topic, e.Partition, e.Offset = b.Topic, b.Partition, r.Offset
+	e.record = i
 	return e
 }
 

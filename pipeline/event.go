@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"crypto/sha1"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -196,17 +198,41 @@ var namespace = uuid.NewSHA1(uuid.NameSpaceDNS, []byte("tocsin"))
 // NewID returns the UUIDv5 of the parts, each ended by a NUL so that ("ab","c") and ("a","bc") differ. Event ids, alert
 // ids and incident ids are made by it: anybody can compute them again.
 func NewID(parts ...string) uuid.UUID {
-	n := 0
-	for _, p := range parts {
-		n += len(p) + 1
-	}
 	var stack [256]byte
-	b := stack[:0]
-	if n > len(stack) {
-		b = make([]byte, 0, n)
-	}
+	return sumID(appendParts(append(stack[:0], namespace[:]...), parts))
+}
+
+// IDPrefix makes many ids that begin with the same parts: those of a record's events. Reset it before use. It is for
+// one goroutine.
+type IDPrefix struct {
+	text []byte // the namespace and the parts, as they are hashed
+	n    int    // how much of it is the prefix
+}
+
+// Reset sets the parts that the next ids begin with.
+func (p *IDPrefix) Reset(parts ...string) {
+	p.text = appendParts(append(p.text[:0], namespace[:]...), parts)
+	p.n = len(p.text)
+}
+
+// ID returns NewID of the prefix's parts and the number in decimal.
+func (p *IDPrefix) ID(number int) uuid.UUID {
+	p.text = append(strconv.AppendInt(p.text[:p.n], int64(number), 10), 0)
+	return sumID(p.text)
+}
+
+func appendParts(b []byte, parts []string) []byte {
 	for _, p := range parts {
 		b = append(append(b, p...), 0)
 	}
-	return uuid.NewSHA1(namespace, b)
+	return b
+}
+
+// sumID is uuid.NewSHA1 without its allocations: there is an id for every event.
+func sumID(text []byte) (id uuid.UUID) {
+	sum := sha1.Sum(text)
+	copy(id[:], sum[:])
+	id[6] = id[6]&0x0f | 5<<4 // version
+	id[8] = id[8]&0x3f | 0x80 // variant of RFC 9562
+	return id
 }

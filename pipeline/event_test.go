@@ -3,10 +3,13 @@ package pipeline
 import (
 	"encoding/json"
 	"reflect"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"github.com/tocsin-project/tocsin/schemas"
 )
@@ -98,6 +101,27 @@ func TestNextGivesAnEmptyEvent(t *testing.T) {
 	e = b.Next(0)
 	if e.Actor != "" || e.Value != 0 || len(e.Vulns) != 0 || len(e.Attrs) != 0 || e.Dropped() != "" || e.Offset != 6 {
 		t.Fatalf("%+v", e)
+	}
+}
+
+// TestNewIDIsAUUIDOfTheParts holds the id, which anybody can compute, to the definition.
+func TestNewIDIsAUUIDOfTheParts(t *testing.T) {
+	long := strings.Repeat("long ", 100)
+	var prefix IDPrefix
+	for _, parts := range [][]string{{"event", "syslog", "7"}, {"-12"}, {"event", long, "123456"}, {"", "", "0"}} {
+		want := uuid.NewSHA1(namespace, []byte(strings.Join(parts, "\x00")+"\x00"))
+		if got := NewID(parts...); got != want {
+			t.Errorf("NewID(%q): got %v, want %v", parts, got, want)
+		}
+		n, err := strconv.Atoi(parts[len(parts)-1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		prefix.Reset(parts[:len(parts)-1]...)
+		prefix.ID(999999999) // leaves nothing behind
+		if got := prefix.ID(n); got != want {
+			t.Errorf("IDPrefix of %q: got %v, want %v", parts, got, want)
+		}
 	}
 }
 

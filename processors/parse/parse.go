@@ -71,16 +71,19 @@ type Out struct {
 	batch  *pipeline.Batch
 	record int
 	format *Format
-	piece  *Input
+	piece  *Input // points to input
 
+	input   Input
 	first   int               // index of the piece's first event
 	seq     int               // events of this record before the piece
 	secrets []string          // to be masked wherever they stand in the piece's events
-	hash    uint64            // of the piece's content, 0 until asked for
 	encoded bool              // the piece's text does not show what its events hold (base64)
 	keyIDs  map[string]string // public ids of some of them, by their fingerprints
 	at      lineCursor
 	named   []bool // for each event of the piece: the format gave it an identity
+
+	ids     pipeline.IDPrefix // of the record's coordinates, or of the piece's content
+	idsMade bool
 }
 
 // Event appends an event of the given type (empty: the format's first) and returns it for the format to fill. The
@@ -115,8 +118,8 @@ func (o *Out) Reject(line int, reason string, args ...any) {
 // lines must not be read from its beginning for each.
 func (o *Out) line(n int) []byte {
 	at := &o.at
-	if at.piece != o.piece || n < at.n {
-		*at = lineCursor{piece: o.piece, rest: o.piece.Data}
+	if n < at.n {
+		*at = lineCursor{rest: o.piece.Data}
 	}
 	for ; at.n < n; at.n++ {
 		at.text, at.rest = cutLine(at.rest)
@@ -126,7 +129,6 @@ func (o *Out) line(n int) []byte {
 
 // lineCursor is the line of a piece that was asked for last.
 type lineCursor struct {
-	piece      *Input
 	n          int
 	text, rest []byte
 }
@@ -199,6 +201,7 @@ type Config struct {
 type Parser struct {
 	formats []Format // the user's own, then those of the table: an envelope's format cannot name the table that it stands in
 	topics  map[string]*Format
+	topicID string // of the batch, as text
 	key     []byte
 	out     Out
 	shape   Shape
@@ -232,6 +235,7 @@ func lookup(formats []Format, name string) *Format {
 
 // Process parses every record of the batch.
 func (p *Parser) Process(_ context.Context, b *pipeline.Batch) error {
+	p.topicID = b.ID.String()
 	for i := range b.Records {
 		p.record(b, i)
 	}
@@ -241,7 +245,7 @@ func (p *Parser) Process(_ context.Context, b *pipeline.Batch) error {
 func (p *Parser) record(b *pipeline.Batch, i int) {
 	r := &b.Records[i]
 	o := &p.out
-	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], keyIDs: o.keyIDs, named: o.named[:0]}
+	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], keyIDs: o.keyIDs, named: o.named[:0], ids: o.ids}
 	failed := len(b.Failures)
 
 	data, err := p.payload(r.Value)
@@ -262,13 +266,13 @@ func (p *Parser) record(b *pipeline.Batch, i int) {
 	}
 	switch frame {
 	case Document:
-		p.piece(o, data, 1, r)
+		p.guarded(o, data, 1, r)
 	case Lines:
 		for line, rest := 1, data; len(rest) > 0; line++ {
 			var l []byte
 			l, rest = cutLine(rest)
 			if len(bytes.TrimSpace(l)) > 0 {
-				p.piece(o, l, line, r)
+				p.guarded(o, l, line, r)
 			}
 		}
 	case Values:
@@ -306,7 +310,7 @@ func (p *Parser) values(o *Out, data []byte, r *pipeline.Record) {
 		}
 		if err != nil {
 			bad, rest := cutLine(data[pos:])
-			o.piece = &Input{Data: bad, Line: line, Record: r}
+			o.begin(bad, line, r)
 			o.reject(line, bad, err.Error())
 			pos, line = len(data)-len(rest), line+1
 			continue
@@ -320,15 +324,30 @@ func (p *Parser) values(o *Out, data []byte, r *pipeline.Record) {
 
 var newline = []byte{'\n'}
 
-// piece runs the format over one piece and completes its events.
-func (p *Parser) piece(o *Out, data []byte, line int, r *pipeline.Record) {
-	o.piece = &Input{Data: data, Line: line, Record: r}
-	o.first, o.secrets, o.named, o.hash, o.encoded = len(o.batch.Events), o.secrets[:0], o.named[:0], 0, false
-	clear(o.keyIDs)
+// begin makes Out ready for a piece.
+func (o *Out) begin(data []byte, line int, r *pipeline.Record) {
+	o.input = Input{Data: data, Line: line, Record: r}
+	o.piece, o.at = &o.input, lineCursor{rest: data}
+	o.first, o.secrets, o.named, o.encoded = len(o.batch.Events), o.secrets[:0], o.named[:0], false
+	o.idsMade = o.idsMade && o.format.Log
+	if len(o.keyIDs) > 0 {
+		clear(o.keyIDs)
+	}
+}
+
+// guarded is piece for text that may be JSON, which was not looked through for its end and depth.
+func (p *Parser) guarded(o *Out, data []byte, line int, r *pipeline.Record) {
 	if err := guardDepth(data); err != nil {
+		o.begin(data, line, r)
 		o.reject(line, data, err.Error())
 		return
 	}
+	p.piece(o, data, line, r)
+}
+
+// piece runs the format over one piece and completes its events.
+func (p *Parser) piece(o *Out, data []byte, line int, r *pipeline.Record) {
+	o.begin(data, line, r)
 	if err := o.format.Parse(o.piece, o); err != nil {
 		o.batch.Events = o.batch.Events[:o.first]
 		o.reject(line+lineOfError(err), data, err.Error())
@@ -373,13 +392,17 @@ func (p *Parser) finish(o *Out, r *pipeline.Record) {
 // content otherwise.
 func (o *Out) identity(i int) uuid.UUID {
 	if o.format.Log {
-		return pipeline.NewID("event", o.format.Name, o.batch.Topic, o.batch.ID.String(), strconv.Itoa(int(o.batch.Partition)),
-			strconv.FormatInt(o.batch.Records[o.record].Offset, 10), strconv.Itoa(o.seq+i))
+		i += o.seq
 	}
-	if o.hash == 0 {
-		o.hash = xxhash.Sum64(o.piece.Data)
+	if !o.idsMade {
+		o.idsMade = true
+		if b := o.batch; o.format.Log {
+			o.ids.Reset("event", o.format.Name, b.Topic, o.parser.topicID, strconv.Itoa(int(b.Partition)), strconv.FormatInt(b.Records[o.record].Offset, 10))
+		} else {
+			o.ids.Reset("event", o.format.Name, strconv.FormatUint(xxhash.Sum64(o.piece.Data), 16), strconv.Itoa(len(o.piece.Data)))
+		}
 	}
-	return pipeline.NewID("event", o.format.Name, strconv.FormatUint(o.hash, 16), strconv.Itoa(len(o.piece.Data)), strconv.Itoa(i))
+	return o.ids.ID(i)
 }
 
 // fingerprint is the first 16 bytes of HMAC-SHA256(key, secret), in hex.

@@ -1,11 +1,11 @@
 package parse
 
 import (
-	"bytes"
 	"cmp"
 	"html"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/segmentio/encoding/json"
 
@@ -18,15 +18,17 @@ import (
 //
 // What is found in the raw text is masked in the fields too, where a format may have taken it apart.
 //
-// Most pieces hold none, and the scan of the raw text tells: the fields stem from it, so they are looked at only when
-// something was found, or when escapes in the raw text, of JSON or of XML, could hide a match.
+// Most pieces hold none, and the scan of the raw text tells: the fields stem from it. Then only those are looked at that
+// were unescaped or put together, where escapes in the raw text, of JSON or of XML, could hide a match.
 func (p *Parser) redact(o *Out, events []pipeline.Event) {
 	if len(events) == 0 {
 		return
 	}
 	raw := o.piece.Text()
 	c := scrubber{s: raw, collect: true}
-	if c.run() == raw && len(o.secrets) == 0 && !o.encoded && bytes.IndexByte(o.piece.Data, '\\') < 0 && raw[0] != '<' {
+	clean := c.run() == raw && len(o.secrets) == 0 && !o.encoded
+	isXML := raw[0] == '<' && (len(raw) < 2 || raw[1] < '0' || raw[1] > '9') // <13> is syslog's
+	if clean && !isXML && strings.IndexByte(raw, '\\') < 0 {
 		return
 	}
 	for _, secret := range c.found {
@@ -49,7 +51,7 @@ func (p *Parser) redact(o *Out, events []pipeline.Event) {
 	for i := range events {
 		e := &events[i]
 		eachText(e, func(s *string) {
-			if *s == "" {
+			if *s == "" || clean && liesIn(*s, raw) {
 				return
 			}
 			if masker != nil {
@@ -63,6 +65,12 @@ func (p *Parser) redact(o *Out, events []pipeline.Event) {
 			}
 		}
 	}
+}
+
+// liesIn reports whether s shares the memory of text.
+func liesIn(s, text string) bool {
+	at := uintptr(unsafe.Pointer(unsafe.StringData(s))) - uintptr(unsafe.Pointer(unsafe.StringData(text)))
+	return at < uintptr(len(text))
 }
 
 // unescaped takes the escapes of JSON out of a text that is no whole string of it.

@@ -20,6 +20,7 @@ var planted = []struct{ text, core string }{
 	{`{"client_secret":"c1ient-s3cret-zz"}`, "c1ient-s3cret-zz"},
 	{"Authorization: Bearer abcd1234efgh5678ijkl", "abcd1234efgh5678ijkl"},
 	{"postgres://app:Un1c0rn-Blood@db.example.org/pay", "Un1c0rn-Blood"},
+	{"http://app:P1nk-Elephant@db.example.org/pay", "P1nk-Elephant"},
 	{"GET /cb?state=1&access_token=q1w2e3r4t5y6u7i8&x=1", "q1w2e3r4t5y6u7i8"},
 	{"Server=db;Password=C0nnect-Me-Now;Database=d", "C0nnect-Me-Now"},
 	{"key " + awsID + " used", awsID},

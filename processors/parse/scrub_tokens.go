@@ -276,22 +276,15 @@ func (c *scrubber) azureSecret(i int) int {
 	return c.mask(start, end)
 }
 
-// afterColon looks at the colon of a URL and at that within a Telegram bot's token. It returns 0 where it is neither.
-func (c *scrubber) afterColon(i int) int {
+// telegram masks the token of a Telegram bot, whose colon is s[i]. It returns 0 where it is none.
+func (c *scrubber) telegram(i int) int {
 	s := c.s
-	switch {
-	case strings.HasPrefix(s[i+1:], "//"):
-		return c.userinfo(i+3, false)
-	case strings.HasPrefix(s[i+1:], `\/\/`):
-		return c.userinfo(i+5, false)
-	case strings.HasPrefix(s[i+1:], "AA"):
-		digits := 0
-		for j := i; j > c.done && s[j-1] >= '0' && s[j-1] <= '9'; j-- {
-			digits++
-		}
-		if end := run(s, i+1); digits >= 8 && digits <= 10 && end-i > 33 {
-			return c.mask(i+1, end)
-		}
+	digits := 0
+	for j := i; j > c.done && s[j-1] >= '0' && s[j-1] <= '9'; j-- {
+		digits++
+	}
+	if end := run(s, i+1); digits >= 8 && digits <= 10 && end-i > 33 {
+		return c.mask(i+1, end)
 	}
 	return 0
 }
