@@ -62,13 +62,15 @@ func BenchmarkInsert(b *testing.B) {
 	s := db.EventSink()
 	defer s.Close()
 	batch := typical(0, rows)
+	const served = "SELECT sum(value) FROM system.events WHERE event = 'OSCPUVirtualTimeMicroseconds'"
 	b.ResetTimer()
-	start := cpu(b)
+	start, servedBefore := cpu(b), number(b, db, served)
 	n := 0
 	for n < b.N {
 		store(b, s, batch, chunk(int64(n), int64(n+rows), 0))
 		n += rows
 	}
+	b.ReportMetric(float64(number(b, db, served)-servedBefore)/float64(n), "server-cpu-s/M")
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
 	b.ReportMetric(float64(n)/(cpu(b)-start).Seconds(), "events/cpu-s")
 }
