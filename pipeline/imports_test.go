@@ -25,6 +25,8 @@ var allowed = map[string][]string{
 	"deploy/grafana":        {},
 	"pipeline/console":      {"pipeline", "pipeline/clickhouse", "schemas", "deploy/grafana"},
 	"pipeline/pipelinetest": {"pipeline"},
+	// The way in for what speaks HTTP: a request becomes a record of Kafka and nothing else.
+	"pipeline/receive": {"pipeline", "pipeline/kafka"},
 
 	"processors/parse":           {"pipeline", "schemas"},
 	"processors/parse/parsetest": {"pipeline", "processors/parse", "schemas"},

@@ -4,8 +4,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -15,6 +17,7 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline"
 	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
 	"github.com/tocsin-project/tocsin/pipeline/kafka"
+	"github.com/tocsin-project/tocsin/pipeline/receive"
 	"github.com/tocsin-project/tocsin/processors/enrich"
 	"github.com/tocsin-project/tocsin/processors/mapping"
 	"github.com/tocsin-project/tocsin/processors/parse"
@@ -30,6 +33,7 @@ type Config struct {
 	Enrich     enrich.Config    `yaml:"enrich"`
 	Rules      RulesConfig      `yaml:"rules"`
 	Flush      FlushConfig      `yaml:"flush"`
+	Receive    receive.Config   `yaml:"receive"`
 	Admin      AdminConfig      `yaml:"admin"`
 	Log        LogConfig        `yaml:"log"`
 }
@@ -83,6 +87,7 @@ func DefaultConfig() Config {
 		ClickHouse: ClickHouseConfig{Addrs: []string{"127.0.0.1:9000"}, Database: "tocsin", User: "default"},
 		Rules:      RulesConfig{Library: true, Lateness: 2 * time.Minute},
 		Flush:      FlushConfig{Rows: 65536, Bytes: 64 << 20, Interval: time.Second},
+		Receive:    receive.DefaultConfig(),
 		Admin:      AdminConfig{Listen: "127.0.0.1:9410"},
 		Log:        LogConfig{Level: "info", Format: "json"},
 	}
@@ -112,12 +117,19 @@ var variable = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
 
 func (c *Config) expandSecrets() error {
 	var errs []error
-	for key, s := range map[string]*string{
+	secrets := map[string]*string{
 		"kafka.sasl.password":   &c.Kafka.SASL.Password,
 		"clickhouse.password":   &c.ClickHouse.Password,
 		"parse.fingerprint_key": &c.Parse.FingerprintKey,
 		"enrich.privacy.key":    &c.Enrich.Privacy.Key,
-	} {
+	}
+	for i, r := range c.Receive.Routes {
+		for j := range r.Secrets {
+			secrets[fmt.Sprintf("receive.routes[%d].secrets[%d]", i, j)] = &r.Secrets[j]
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(secrets)) {
+		s := secrets[key]
 		m := variable.FindStringSubmatch(*s)
 		if m == nil {
 			continue
@@ -152,7 +164,7 @@ func (c *Config) validate() error {
 	if _, err := parse.New(c.Parse); err != nil {
 		errs = append(errs, fmt.Errorf("parse.topics: %w", err))
 	}
-	errs = append(errs, c.Enrich.Check())
+	errs = append(errs, c.Enrich.Check(), c.Receive.Check())
 	return errors.Join(errs...)
 }
 
