@@ -53,6 +53,10 @@ fuzz: ## every fuzz test for FUZZTIME each (default 10s)
 hostile: ## every source format against megabytes of hostile input
 	$(GO) test -run TestHostileInput ./processors/parse -thorough
 
+.PHONY: reload
+reload: ## 1,000 reloads of the rules under load
+	CGO_ENABLED=1 $(GO) test -race -run TestReloadsUnderLoad -v ./processors/rule/ruletest -reloads 1000
+
 .PHONY: bench
 bench: ## benchmarks of the hot paths, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -36,6 +36,7 @@ type Signal struct {
 
 	Rule    string
 	Version int
+	Digest  uint64 // of the rule's definition: who holds another one under the same name must not count the signal
 	Step    int    // index of the step in the rule
 	Key     string // the correlation key
 	Time    time.Time
@@ -61,7 +62,7 @@ func (s *Signal) Field(column string) string {
 
 // signalVersion is the first byte of every encoded signal. A reader refuses what it does not know: the topic is private
 // to one version of tocsin at a time, and an upgrade drains it first.
-const signalVersion = 1
+const signalVersion = 2
 
 var errShortSignal = errors.New("signal ends too early")
 
@@ -81,6 +82,7 @@ func AppendSignal(dst []byte, s *Signal) []byte {
 	}
 	dst = appendString(dst, s.Rule)
 	dst = binary.AppendVarint(dst, int64(s.Version))
+	dst = binary.LittleEndian.AppendUint64(dst, s.Digest)
 	dst = binary.AppendVarint(dst, int64(s.Step))
 	dst = appendString(dst, s.Key)
 	dst = append(dst, s.EventID[:]...)
@@ -118,6 +120,7 @@ func DecodeSignal(b []byte) (Signal, error) {
 	case SignalMatch:
 		s.Rule = d.str()
 		s.Version = int(d.varint())
+		s.Digest = d.uint64()
 		s.Step = int(d.varint())
 		s.Key = d.str()
 		s.EventID = d.uuid()
@@ -198,6 +201,12 @@ func (d *signalReader) uvarint() uint64 {
 func (d *signalReader) varint() int64 {
 	u := d.uvarint()
 	return int64(u>>1) ^ -int64(u&1)
+}
+
+func (d *signalReader) uint64() uint64 {
+	var b [8]byte
+	copy(b[:], d.take(len(b)))
+	return binary.LittleEndian.Uint64(b[:])
 }
 
 // count reads the length of a list. Each member takes a byte at least, which bounds what a broken length can allocate.

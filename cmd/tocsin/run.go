@@ -160,7 +160,7 @@ type app struct {
 	log      *zap.Logger
 	now      func() time.Time
 	db       *clickhouse.DB
-	rules    *rule.Set
+	rules    *rule.Live
 	enricher *enrich.Enricher
 	producer *kafka.Producer
 	metrics  *pipeline.Metrics
@@ -176,7 +176,7 @@ func newApp(ctx context.Context, cfg Config, now func() time.Time, log *zap.Logg
 			a.close()
 		}
 	}()
-	if a.rules, err = cfg.Rules.load(); err != nil {
+	if a.rules, err = rule.NewLive(cfg.Rules.Library, cfg.Rules.Dirs, log.Named("rules")); err != nil {
 		return nil, err
 	}
 	if a.enricher, err = enrich.New(cfg.Enrich, log.Named("enrich")); err != nil {
@@ -195,9 +195,9 @@ func newApp(ctx context.Context, cfg Config, now func() time.Time, log *zap.Logg
 		return nil, err
 	}
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), a.enricher)
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), a.enricher, a.rules)
 	a.metrics = pipeline.NewMetrics(reg)
-	a.console, err = console.New(console.Config{Listen: cfg.Admin.Listen, DB: a.db, Registry: reg, Ready: a.ready, Log: log.Named("console")})
+	a.console, err = console.New(console.Config{Listen: cfg.Admin.Listen, DB: a.db, Registry: reg, Ready: a.ready, Warnings: a.warnings, Log: log.Named("console")})
 	return a, err
 }
 
@@ -229,11 +229,21 @@ func (a *app) ready() []error {
 	return nil
 }
 
+// warnings returns what is wrong although the pipeline does its work: what was in use before a file was changed stays.
+func (a *app) warnings() []error {
+	problems := a.enricher.Problems()
+	if err := a.rules.Problem(); err != nil {
+		problems = append(problems, fmt.Errorf("rules not loaded, the set before stays: %w", err))
+	}
+	return problems
+}
+
 // run works in the given roles until ctx ends or one of them fails.
 func (a *app) run(ctx context.Context, roles []string) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.console.Serve(ctx) })
 	g.Go(func() error { return a.enricher.Run(ctx) })
+	g.Go(func() error { return a.rules.Run(ctx) })
 	has := func(role string) bool { return slices.Contains(roles, "all") || slices.Contains(roles, role) }
 	if has("ingest") {
 		consumer, err := kafka.NewConsumer(a.cfg.Kafka, a.worker, a.log)
@@ -244,7 +254,9 @@ func (a *app) run(ctx context.Context, roles []string) error {
 	}
 	if has("detect") {
 		start := func() pipeline.Correlator {
-			return correlate.New(a.rules, correlate.Config{Lateness: a.cfg.Rules.Lateness})
+			engine := correlate.New(a.rules.Set(), correlate.Config{Lateness: a.cfg.Rules.Lateness})
+			engine.Follow(a.rules.Set)
+			return engine
 		}
 		detect, err := kafka.NewDetect(a.cfg.Kafka, a.cfg.Instance, start, a.now, a.log)
 		if err != nil {
@@ -253,7 +265,7 @@ func (a *app) run(ctx context.Context, roles []string) error {
 		g.Go(func() error { return detect.Run(ctx) })
 	}
 	a.started.Store(true)
-	a.log.Info("running", zap.Strings("roles", roles), zap.String("instance", a.cfg.Instance), zap.Int("rules", len(a.rules.Rules)), zap.String("version", version()))
+	a.log.Info("running", zap.Strings("roles", roles), zap.String("instance", a.cfg.Instance), zap.Int("rules", len(a.rules.Set().Rules)), zap.String("version", version()))
 	err := g.Wait()
 	a.log.Info("stopped", zap.Error(err))
 	return err

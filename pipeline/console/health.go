@@ -13,30 +13,38 @@ func (s *Server) livez(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
-// readyz says whether the process does its work, and if not why: a line a reason, or JSON for those who ask for it.
+// readyz says whether the process does its work, and if not why; then what somebody should mend all the same: a line a reason,
+// or JSON for those who ask for it.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	reasons := []string{}
-	if s.cfg.Ready != nil {
-		for _, err := range s.cfg.Ready() {
-			reasons = append(reasons, err.Error())
+	texts := func(ask func() []error) []string {
+		texts := []string{}
+		if ask != nil {
+			for _, err := range ask() {
+				texts = append(texts, err.Error())
+			}
 		}
+		return texts
 	}
+	reasons, warnings := texts(s.cfg.Ready), texts(s.cfg.Warnings)
 	status := http.StatusOK
 	if len(reasons) > 0 {
 		status = http.StatusServiceUnavailable
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	if strings.Contains(r.Header.Get("Accept"), "application/json") {
-		reply(w, status, map[string]any{"ready": len(reasons) == 0, "reasons": reasons})
+		reply(w, status, map[string]any{"ready": len(reasons) == 0, "reasons": reasons, "warnings": warnings})
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	if len(reasons) == 0 {
 		fmt.Fprintln(w, "ready")
-		return
+	} else {
+		fmt.Fprintf(w, "not ready\n%s\n", strings.Join(reasons, "\n"))
 	}
-	fmt.Fprintf(w, "not ready\n%s\n", strings.Join(reasons, "\n"))
+	for _, text := range warnings {
+		fmt.Fprintf(w, "warning: %s\n", text)
+	}
 }
 
 // metrics are the console's own.

@@ -47,8 +47,10 @@ type Config struct {
 	Registry *prometheus.Registry
 	// Ready returns why the process is not ready, one error a reason; none means it is. nil is always ready.
 	Ready func() []error
-	Log   *zap.Logger // nil logs nothing
-	Pprof bool        // serve /debug/pprof
+	// Warnings returns what somebody should mend although the process does its work; nil is nothing.
+	Warnings func() []error
+	Log      *zap.Logger // nil logs nothing
+	Pprof    bool        // serve /debug/pprof
 }
 
 // Server is the admin address: health, metrics and the console.

@@ -28,8 +28,8 @@ func mustBoards(t testing.TB) map[string]*dashboard {
 }
 
 func TestHealth(t *testing.T) {
-	var reasons []error
-	base := serve(t, Config{Ready: func() []error { return reasons }})
+	var reasons, warnings []error
+	base := serve(t, Config{Ready: func() []error { return reasons }, Warnings: func() []error { return warnings }})
 	f := func(path, accept string, status int, want string) {
 		t.Helper()
 		resp, body := get(t, base+path, func(r *http.Request) { r.Header.Set("Accept", accept) })
@@ -39,11 +39,15 @@ func TestHealth(t *testing.T) {
 	}
 	f("/livez", "", 200, "ok\n")
 	f("/readyz", "", 200, "ready\n")
-	f("/readyz", "application/json", 200, `{"ready":true,"reasons":[]}`+"\n")
+	f("/readyz", "application/json", 200, `{"ready":true,"reasons":[],"warnings":[]}`+"\n")
+	warnings = []error{errors.New("rules not loaded")}
+	f("/readyz", "", 200, "ready\nwarning: rules not loaded\n")
+	f("/readyz", "application/json", 200, `{"ready":true,"reasons":[],"warnings":["rules not loaded"]}`+"\n")
+	warnings = nil
 	reasons = []error{errors.New("kafka: no broker answers"), errors.New("clickhouse: connection refused")}
 	f("/livez", "", 200, "ok\n")
 	f("/readyz", "", 503, "not ready\nkafka: no broker answers\nclickhouse: connection refused\n")
-	f("/readyz", "application/json", 503, `{"ready":false,"reasons":["kafka: no broker answers","clickhouse: connection refused"]}`+"\n")
+	f("/readyz", "application/json", 503, `{"ready":false,"reasons":["kafka: no broker answers","clickhouse: connection refused"],"warnings":[]}`+"\n")
 }
 
 func TestMetrics(t *testing.T) {

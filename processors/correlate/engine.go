@@ -37,7 +37,7 @@ type Stats struct {
 	Signals    uint64 // matches judged
 	Duplicates uint64 // seen before
 	Late       uint64 // behind the watermark
-	Foreign    uint64 // of a rule or version that the set does not have
+	Foreign    uint64 // of a rule, version or definition that the set does not have
 	Evicted    uint64 // keys forgotten because their rule had too many
 	Truncated  uint64 // oldest events of a key forgotten because it had too many
 }
@@ -45,7 +45,7 @@ type Stats struct {
 // Engine correlates the signals of one partition. It serves one goroutine.
 type Engine struct {
 	set   *rule.Set
-	next  *rule.Set // to be swapped in by the next Tick; nil for none
+	next  func() *rule.Set // the set to work with from the next signal on; nil where it stays
 	cfg   Config
 	rules map[string]*ruleState
 
@@ -146,14 +146,15 @@ func New(set *rule.Set, cfg Config) *Engine {
 	return e
 }
 
-// Reload makes the set the one that the engine works with, from the end of the poll on: it swaps a whole set between two
-// polls. Rules of the same version and digest keep their state; what the others have open is resolved.
-func (e *Engine) Reload(set *rule.Set) { e.next = set }
+// Follow makes the engine work with the set that next returns, whichever that is: it swaps a whole set between two signals.
+// Rules of the same version and digest keep their state; what the others have open is resolved. A set that is in use
+// where signals are made must be next's by then, or its first signals are foreign.
+func (e *Engine) Follow(next func() *rule.Set) { e.next = next }
 
-// swap is part of a transaction: after a rollback the old set is back, and the next Tick swaps again.
-func (e *Engine) swap(out *pipeline.Output) {
+// swap is part of a transaction: after a rollback the old set is back, and the next signal swaps again.
+func (e *Engine) swap(set *rule.Set, out *pipeline.Output) {
 	old := e.rules
-	e.use(e.next)
+	e.use(set)
 	for _, id := range slices.Sorted(maps.Keys(old)) {
 		r := old[id]
 		if e.rules[id] == r {
@@ -232,6 +233,7 @@ func (e *Engine) Watermark() (t time.Time, ok bool) {
 // Process takes the next signal of the partition and appends what it brings about to out. It keeps strings of the
 // signal, not the signal.
 func (e *Engine) Process(s *pipeline.Signal, out *pipeline.Output) {
+	e.follow(out)
 	o := e.origin(s.Origin)
 	e.tx.touchOrigin(o)
 	o.seen = out.Now
@@ -254,7 +256,7 @@ func (e *Engine) Process(s *pipeline.Signal, out *pipeline.Output) {
 		return
 	}
 	r := e.rules[s.Rule]
-	if r == nil || r.rule.Version != s.Version || s.Step >= len(r.rule.Steps) {
+	if r == nil || r.rule.Version != s.Version || r.rule.Digest != s.Digest || s.Step >= len(r.rule.Steps) {
 		e.stats.Foreign++
 		return
 	}
@@ -292,7 +294,7 @@ func (e *Engine) judge(k *keyed, s *pipeline.Signal, out *pipeline.Output) {
 	e.timers.schedule(k, due, e.watermark)
 }
 
-// Tick moves the watermark past input partitions that have gone silent, and swaps in a set that was given to Reload. The
+// Tick moves the watermark past input partitions that have gone silent, and follows the set. The
 // caller calls it once a poll, after the poll's signals.
 func (e *Engine) Tick(out *pipeline.Output) {
 	changed := false
@@ -305,8 +307,16 @@ func (e *Engine) Tick(out *pipeline.Output) {
 	if changed {
 		e.advance(out)
 	}
-	if e.next != nil && e.next != e.set {
-		e.swap(out)
+	e.follow(out)
+}
+
+// follow swaps the set where there is another one.
+func (e *Engine) follow(out *pipeline.Output) {
+	if e.next == nil {
+		return
+	}
+	if set := e.next(); set != e.set {
+		e.swap(set, out)
 	}
 }
 

@@ -617,7 +617,7 @@ func TestReload(t *testing.T) {
 		for _, a := range out.Alerts {
 			open[a.DedupKey] = a.Status != pipeline.StatusResolved
 		}
-		e.Reload(after)
+		e.Follow(func() *rule.Set { return after })
 		for range 3 {
 			out.Reset(t0)
 			e.Tick(out)

@@ -355,10 +355,26 @@ func callAtom(n *ast.CallNode) atom {
 	}}
 }
 
+// needs returns the fields that the condition looks for a value in.
+func (a *atoms) needs(c *condition) (columns []string) {
+	if c.op == opAtom {
+		if at := &a.list[c.atom]; len(at.keys) > 0 {
+			return []string{at.column}
+		}
+	}
+	if c.op != opNot {
+		for _, kid := range c.kids {
+			columns = append(columns, a.needs(kid)...)
+		}
+	}
+	return columns
+}
+
 // value is an expression whose result a signal carries, as text: that of a function, of a condition ("1" where it is
 // true, else "") or of a program.
 type value struct {
 	text    string
+	column  string // the field that it is; "" where it is made of more
 	get     func(*event) string
 	when    *condition
 	program *vm.Program
@@ -368,10 +384,11 @@ type value struct {
 func newValue(n ast.Node) (*value, error) {
 	v := &value{text: n.String()}
 	if o, ok := textOperand(n); ok {
-		v.get = o.get
+		v.get, v.column = o.get, o.column
 		return v, nil
 	}
 	if f, ok := addrOperand(n); ok {
+		v.column = columnOf(n)
 		v.get = func(e *event) string { return addrText(f(e)) }
 		return v, nil
 	}

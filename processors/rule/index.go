@@ -139,11 +139,16 @@ func (s stepSet) each(f func(i int)) {
 // Steps that demand a type of event are asked for events of that type only; those types' rules look at few fields.
 type index struct {
 	byType map[string]*fieldIndexes
-	others *fieldIndexes // of steps that demand no type
+	others *fieldIndexes   // of steps that demand no type
+	types  []*fieldIndexes // all of them, others first
 }
 
 // fieldIndexes file steps under their rarest necessary conditions.
 type fieldIndexes struct {
+	typ    string // type of the events, "" for others
+	number int    // in index.types
+	// wanted are the fields that the steps look for a value in.
+	wanted []string
 	always []int // steps without a necessary condition that can be looked up
 	fields []fieldIndex
 	attrs  map[string]*textIndex
@@ -164,6 +169,7 @@ func newIndex(a *atoms, steps []stepRef) *index {
 	var others []int
 	for i, s := range steps {
 		types := p.types(s.step.when)
+		s.step.types = types
 		if types == nil {
 			others = append(others, i)
 		}
@@ -172,8 +178,12 @@ func newIndex(a *atoms, steps []stepRef) *index {
 		}
 	}
 	x := &index{byType: make(map[string]*fieldIndexes, len(byType)), others: p.file(steps, others)}
+	x.types = append(x.types, x.others)
 	for t, numbers := range byType {
-		x.byType[t] = p.file(steps, numbers)
+		f := p.file(steps, numbers)
+		f.typ, f.number = t, len(x.types)
+		x.byType[t] = f
+		x.types = append(x.types, f)
 	}
 	return x
 }
@@ -216,6 +226,7 @@ func (p *planner) file(steps []stepRef, numbers []int) *fieldIndexes {
 	byField := map[string]*textIndex{}
 	var order []string
 	for _, i := range numbers {
+		x.wanted = append(x.wanted, steps[i].step.reads...)
 		keys, cost := p.access(steps[i].step.when)
 		if math.IsInf(cost, 1) {
 			x.always = append(x.always, i)
@@ -242,15 +253,19 @@ func (p *planner) file(steps []stepRef, numbers []int) *fieldIndexes {
 	for _, t := range x.attrs {
 		t.contains.file()
 	}
+	slices.Sort(x.wanted)
+	x.wanted = slices.Compact(x.wanted)
 	return x
 }
 
-// candidates adds the steps that the event may match.
-func (x *index) candidates(e *event, into stepSet) {
-	if t := x.byType[e.Type]; t != nil {
+// candidates adds the steps that the event may match. It returns the index of the event's type, nil where no step asks for it.
+func (x *index) candidates(e *event, into stepSet) *fieldIndexes {
+	t := x.byType[e.Type]
+	if t != nil {
 		t.candidates(e, into)
 	}
 	x.others.candidates(e, into)
+	return t
 }
 
 func (x *fieldIndexes) candidates(e *event, into stepSet) {

@@ -2,7 +2,9 @@ package rule
 
 import (
 	"context"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -17,18 +19,26 @@ const playgroundLabel = "playground"
 
 // Counts are what a matcher has counted of one rule since it was made.
 type Counts struct {
-	Candidates uint64 // steps that the index gave out
-	Matched    uint64 // steps that matched: signals, but for those without a key
-	Keyless    uint64 // matched, but a part of the key was empty
-	Errors     uint64 // an expression ended with an error; the event did not match
+	Candidates  uint64 // steps that the index gave out
+	Evaluated   uint64 // those whose condition was looked at
+	Matched     uint64 // steps that matched: signals, but for those without a key
+	Keyless     uint64 // matched, but a part of the key was empty
+	Errors      uint64 // an expression ended with an error; the event did not match
+	Nanoseconds uint64 // spent on the candidates; one event in timedEvery is timed, and stands for the others
 }
+
+// timedEvery is how many events there are to one whose candidates are timed: a look at the clock costs more than most
+// conditions. It is a power of two.
+const timedEvery = 64
 
 // Matcher evaluates a set of rules on batches and appends a signal for each step of a rule that matched. It serves one
 // worker.
 type Matcher struct {
 	evaluator
+	live   *Live // whose set the matcher follows; nil for a set that stays
 	found  stepSet
 	counts []Counts // by the rule's number
+	types  []typeTraffic
 	events uint64
 
 	buf   []byte
@@ -38,7 +48,18 @@ type Matcher struct {
 
 // NewMatcher returns a matcher of the set for one worker.
 func (s *Set) NewMatcher() *Matcher {
-	return &Matcher{evaluator: newEvaluator(s), found: newStepSet(len(s.steps)), counts: make([]Counts, len(s.Rules))}
+	m := &Matcher{}
+	m.use(s)
+	return m
+}
+
+// use makes the set the one that the matcher judges by.
+func (m *Matcher) use(s *Set) {
+	m.evaluator, m.found, m.counts = newEvaluator(s), newStepSet(len(s.steps)), make([]Counts, len(s.Rules))
+	m.types = make([]typeTraffic, len(s.index.types))
+	for i, t := range s.index.types {
+		m.types[i].missing = slices.Clone(t.wanted)
+	}
 }
 
 // Counts returns what was counted of the rule, by its place in Set.Rules.
@@ -50,6 +71,12 @@ func (m *Matcher) Events() (events, programs uint64) { return m.events, m.progra
 // Process appends the signals of the batch's events to b.Signals. It never fails a batch: a rule whose expression ends
 // with an error does not match, and is counted.
 func (m *Matcher) Process(_ context.Context, b *pipeline.Batch) error {
+	if m.live != nil {
+		if set := m.live.Set(); set != m.set {
+			m.use(set)
+		}
+		defer m.live.take(m)
+	}
 	if m.topic != b.Topic {
 		m.topic = strings.Clone(b.Topic)
 	}
@@ -72,37 +99,55 @@ func (m *Matcher) event(b *pipeline.Batch, e *event, seq uint32) uint32 {
 	m.events++
 	m.begin(e)
 	clear(m.found)
-	m.set.index.candidates(e, m.found)
+	m.types[0].see(e)
+	if t := m.set.index.candidates(e, m.found); t != nil {
+		m.types[t.number].see(e)
+	}
 	playground := e.HasLabel(playgroundLabel)
+	timed := m.events%timedEvery == 0
 	for w := range m.found {
 		if m.found[w] == 0 {
 			continue
 		}
 		m.found[w : w+1].each(func(i int) {
 			s := &m.set.steps[w*64+i]
+			c := &m.counts[s.number]
+			c.Candidates++
 			if playground && !s.rule.Playground {
 				return
 			}
-			c := &m.counts[s.number]
-			c.Candidates++
-			m.failed = false
-			matched := m.holds(s.step.when)
-			if m.failed {
-				c.Errors++
+			c.Evaluated++
+			if !timed {
+				seq = m.step(b, e, s, c, seq)
 				return
 			}
-			if !matched {
-				return
-			}
-			c.Matched++
-			if m.signal(b, e, s, seq) {
-				seq++
-			} else if m.failed {
-				c.Errors++
-			} else {
-				c.Keyless++
-			}
+			began := time.Now()
+			seq = m.step(b, e, s, c, seq)
+			c.Nanoseconds += timedEvery * uint64(time.Since(began))
 		})
+	}
+	return seq
+}
+
+// step judges one step of a rule on the event at hand.
+func (m *Matcher) step(b *pipeline.Batch, e *event, s *stepRef, c *Counts, seq uint32) uint32 {
+	m.failed = false
+	matched := m.holds(s.step.when)
+	if m.failed {
+		c.Errors++
+		return seq
+	}
+	if !matched {
+		return seq
+	}
+	c.Matched++
+	if m.signal(b, e, s, seq) {
+		return seq + 1
+	}
+	if m.failed {
+		c.Errors++
+	} else {
+		c.Keyless++
 	}
 	return seq
 }
@@ -157,7 +202,7 @@ func (m *Matcher) signal(b *pipeline.Batch, e *event, s *stepRef, seq uint32) bo
 		Kind:   pipeline.SignalMatch,
 		Origin: pipeline.TopicPartition{Topic: m.topic, ID: b.ID, Partition: b.Partition},
 		Offset: e.Offset, Seq: seq,
-		Rule: s.rule.ID, Version: s.rule.Version, Step: s.index,
+		Rule: s.rule.ID, Version: s.rule.Version, Digest: s.rule.Digest, Step: s.index,
 		Key: next(), Time: e.Time, Ingest: e.IngestTime, EventID: e.ID,
 	}
 	if n := len(s.step.values); n > 0 {

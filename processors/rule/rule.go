@@ -129,6 +129,10 @@ type Step struct {
 	values []*value
 	// columns are the fields that a signal of the step carries.
 	columns []string
+	// reads are the fields that the condition looks for a value in and that the key is made of, but for the type.
+	reads []string
+	// types are the types of events of which one is needed; nil where any may do.
+	types []string
 }
 
 // AggregateOp is how an aggregate makes a number of the events in a window.

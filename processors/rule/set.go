@@ -82,6 +82,9 @@ func readPaths(paths []string, want func(string) bool) ([]File, error) {
 
 func readFiles(fsys fs.FS, root, prefix string, want func(string) bool) (files []File, err error) {
 	err = fs.WalkDir(fsys, root, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && path != root && isHidden(entry.Name()) {
+			return fs.SkipDir
+		}
 		if err != nil || entry.IsDir() || !want(path) {
 			return err
 		}
@@ -137,11 +140,25 @@ func Load(files []File) (*Set, error) {
 	for number, r := range set.Rules {
 		r.Digest = r.digest()
 		for i := range r.Steps {
+			r.Steps[i].reads = set.reads(&r.Steps[i])
 			set.steps = append(set.steps, stepRef{r, number, i, &r.Steps[i]})
 		}
 	}
 	set.index = newIndex(&set.atoms, set.steps)
 	return set, nil
+}
+
+// reads returns the fields that a step cannot do without, or that are among several of which it needs one.
+func (s *Set) reads(step *Step) []string {
+	columns := s.atoms.needs(step.when)
+	for _, v := range step.key {
+		if v.column != "" {
+			columns = append(columns, v.column)
+		}
+	}
+	slices.Sort(columns)
+	columns = slices.Compact(columns)
+	return slices.DeleteFunc(columns, func(c string) bool { return c == "event_type" })
 }
 
 // Rule returns the rule of that id, or nil.

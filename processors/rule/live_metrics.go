@@ -1,0 +1,191 @@
+package rule
+
+import (
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// typeTraffic is what a matcher has seen of one type of events.
+type typeTraffic struct {
+	events uint64
+	// missing are the fields that the type's steps look for a value in and that none of these events has carried; news are
+	// those that were missing until now.
+	missing, news []string
+	looked        uint64
+}
+
+// Every event of a type is looked at for missing fields at first, later one in lookedEvery, which is a power of two.
+const (
+	lookedFirst = 1024
+	lookedEvery = 64
+)
+
+func (t *typeTraffic) see(e *event) {
+	t.events++
+	if len(t.missing) == 0 {
+		return
+	}
+	if t.looked++; t.looked > lookedFirst && t.looked%lookedEvery != 0 {
+		return
+	}
+	t.missing = slices.DeleteFunc(t.missing, func(field string) bool {
+		carried := fieldOf(e, field) != ""
+		if carried {
+			t.news = append(t.news, field)
+		}
+		return carried
+	})
+}
+
+// typeField is a field of a type of events; of all types where the type is "".
+type typeField struct{ typ, field string }
+
+// traffic is what all matchers together have seen since the process began.
+type traffic struct {
+	events   uint64
+	programs uint64
+	rules    map[string]*Counts
+	types    map[string]uint64  // events
+	carried  map[typeField]bool // fields that an event of the type has carried
+}
+
+// take adds what a matcher has counted, and empties its counters.
+func (l *Live) take(m *Matcher) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.traffic.events += m.events
+	l.traffic.programs += m.programs
+	m.events, m.programs = 0, 0
+	for i, r := range m.set.Rules {
+		c := &m.counts[i]
+		if c.Candidates == 0 {
+			continue
+		}
+		total := l.traffic.rules[r.ID]
+		if total == nil {
+			total = &Counts{}
+			l.traffic.rules[r.ID] = total
+		}
+		total.add(c)
+		*c = Counts{}
+	}
+	for i := range m.types {
+		t := &m.types[i]
+		if t.events == 0 {
+			continue
+		}
+		typ := m.set.index.types[i].typ
+		l.traffic.types[typ] += t.events
+		for _, field := range t.news {
+			l.traffic.carried[typeField{typ, field}] = true
+		}
+		t.events, t.news = 0, t.news[:0]
+	}
+}
+
+// heard returns how many events there were of the types that a step asks for, and which of the fields that it looks for a
+// value in none of them has carried.
+func (t *traffic) heard(s *Step) (events uint64, missing []string) {
+	types := s.types
+	if types == nil {
+		types = []string{""}
+	}
+	for _, typ := range types {
+		events += t.types[typ]
+	}
+	if events == 0 {
+		return 0, nil
+	}
+	for _, field := range s.reads {
+		if !slices.ContainsFunc(types, func(typ string) bool { return t.carried[typeField{typ, field}] }) {
+			missing = append(missing, field)
+		}
+	}
+	return events, missing
+}
+
+func (c *Counts) add(d *Counts) {
+	c.Candidates += d.Candidates
+	c.Evaluated += d.Evaluated
+	c.Matched += d.Matched
+	c.Keyless += d.Keyless
+	c.Errors += d.Errors
+	c.Nanoseconds += d.Nanoseconds
+}
+
+var (
+	loadedMetric   = prometheus.NewDesc("tocsin_rules_loaded", "Rules in use.", nil, nil)
+	loadTimeMetric = prometheus.NewDesc("tocsin_rules_loaded_timestamp_seconds", "When the set in use was loaded.", nil, nil)
+	failedMetric   = prometheus.NewDesc("tocsin_rules_failed", "1 while the rules' files are missing or wrong, so that the set before stays in use.", nil, nil)
+	reloadsMetric  = prometheus.NewDesc("tocsin_rules_reloads_total", "Sets that were read because files changed.", []string{"result"}, nil)
+	eventsMetric   = prometheus.NewDesc("tocsin_rules_events_total", "Events that were looked up in the rules' index.", nil, nil)
+	programsMetric = prometheus.NewDesc("tocsin_rules_programs_total", "Runs of expr: what is not evaluated by ourselves.", nil, nil)
+
+	heardMetric      = prometheus.NewDesc("tocsin_rule_events_total", "Events of the types that a step of the rule asks for. 0 is a rule without traffic.", []string{"rule"}, nil)
+	candidatesMetric = prometheus.NewDesc("tocsin_rule_candidates_total", "Steps of the rule that the index gave out for an event.", []string{"rule"}, nil)
+	evaluatedMetric  = prometheus.NewDesc("tocsin_rule_evaluated_total", "Conditions of the rule that were evaluated: candidates that are not of the playground.", []string{"rule"}, nil)
+	matchedMetric    = prometheus.NewDesc("tocsin_rule_matched_total", "Conditions that held.", []string{"rule"}, nil)
+	keylessMetric    = prometheus.NewDesc("tocsin_rule_keyless_total", "Matches with an empty part of the key: there is nothing to correlate by.", []string{"rule"}, nil)
+	errorsMetric     = prometheus.NewDesc("tocsin_rule_errors_total", "Expressions that ended with an error; the event did not match.", []string{"rule"}, nil)
+	secondsMetric    = prometheus.NewDesc("tocsin_rule_seconds_total", "Time spent on the rule's candidates, extrapolated from one event in 64.", []string{"rule"}, nil)
+	missingMetric    = prometheus.NewDesc("tocsin_rule_missing_field", "1 for a field that the rule looks for a value in, and that no event of the types it asks for has carried.", []string{"rule", "field"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (l *Live) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		loadedMetric, loadTimeMetric, failedMetric, reloadsMetric, eventsMetric, programsMetric, heardMetric, candidatesMetric, evaluatedMetric,
+		matchedMetric, keylessMetric, errorsMetric, secondsMetric, missingMetric,
+	} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (l *Live) Collect(ch chan<- prometheus.Metric) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	counter := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+	}
+	failed := 0.0
+	if l.problem != nil {
+		failed = 1
+	}
+	gauge(failedMetric, failed)
+	set := l.Set()
+	gauge(loadedMetric, float64(len(set.Rules)))
+	gauge(loadTimeMetric, float64(l.loaded.Unix()))
+	counter(reloadsMetric, float64(l.reloads), "loaded")
+	counter(reloadsMetric, float64(l.refused), "refused")
+	counter(eventsMetric, float64(l.traffic.events))
+	counter(programsMetric, float64(l.traffic.programs))
+	for _, r := range set.Rules {
+		c := l.traffic.rules[r.ID]
+		if c == nil {
+			c = &Counts{}
+		}
+		counter(candidatesMetric, float64(c.Candidates), r.ID)
+		counter(evaluatedMetric, float64(c.Evaluated), r.ID)
+		counter(matchedMetric, float64(c.Matched), r.ID)
+		counter(keylessMetric, float64(c.Keyless), r.ID)
+		counter(errorsMetric, float64(c.Errors), r.ID)
+		counter(secondsMetric, float64(c.Nanoseconds)/1e9, r.ID)
+		heard := uint64(0)
+		var missing []string
+		for i := range r.Steps {
+			n, fields := l.traffic.heard(&r.Steps[i])
+			heard += n
+			missing = append(missing, fields...)
+		}
+		counter(heardMetric, float64(heard), r.ID)
+		slices.Sort(missing)
+		for _, field := range slices.Compact(missing) {
+			gauge(missingMetric, 1, r.ID, field)
+		}
+	}
+}
