@@ -79,11 +79,14 @@ type Output struct {
 	Now    time.Time
 	Alerts []*Alert
 	Growth []*Growth
+	// Signals are those of rules that take the alerts of others, for the signals topic.
+	Signals []Signal
 }
 
 // Reset empties the output for the next poll.
 func (o *Output) Reset(now time.Time) {
 	clear(o.Alerts)
 	clear(o.Growth)
-	o.Now, o.Alerts, o.Growth = now, o.Alerts[:0], o.Growth[:0]
+	clear(o.Signals)
+	o.Now, o.Alerts, o.Growth, o.Signals = now, o.Alerts[:0], o.Growth[:0], o.Signals[:0]
 }

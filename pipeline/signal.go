@@ -19,9 +19,13 @@ const (
 	// SignalWatermark: an input partition's event time has reached Time. The zero Time says that the partition has an
 	// owner who has not read anything yet: whoever waits for the slowest partition waits for it.
 	SignalWatermark SignalKind = 2
+	// SignalAlert: a step of a rule matched an alert of another rule. Detect writes it in the transaction of the alert, so
+	// it comes once; it has no origin and moves no watermark.
+	SignalAlert SignalKind = 3
 )
 
-// Signal is what ingest tells detect: a step of a rule matched an event, or an input partition's watermark moved. It is
+// Signal is what ingest tells detect, and detect itself where a rule takes alerts of another: a step of a rule matched an
+// event, or an input partition's watermark moved. It is
 // keyed by the rule's correlation key, so that all state of one key lands on one partition of the signals topic.
 //
 // A signal owns its strings: it may be kept.
@@ -117,7 +121,7 @@ func DecodeSignal(b []byte) (Signal, error) {
 	s.Ingest = timeOf(d.varint())
 	switch s.Kind {
 	case SignalWatermark:
-	case SignalMatch:
+	case SignalMatch, SignalAlert:
 		s.Rule = d.str()
 		s.Version = int(d.varint())
 		s.Digest = d.uint64()

@@ -188,6 +188,7 @@ func correlateAll(set *rule.Set, cfg Config, signals []pipeline.Signal, say func
 		signals[i].Origin, signals[i].Offset, signals[i].Seq = pipeline.TopicPartition{Topic: "replay"}, int64(i), 0
 		said.Reset(signals[i].Time)
 		engine.Process(&signals[i], &said)
+		engine.Feed(&said)
 		for _, a := range said.Alerts {
 			if err := say(a, said.Now); err != nil {
 				return nil, err

@@ -181,6 +181,10 @@ func (d *Detect) send(ctx context.Context, out *pipeline.Output, promise func() 
 		key := g.Host + "/" + g.DBName + "/" + g.DBObject
 		d.session.Produce(ctx, &kgo.Record{Topic: GrowthTopic, Key: []byte(key), Value: value, Timestamp: g.Time}, promise())
 	}
+	for i := range out.Signals {
+		s := &out.Signals[i]
+		d.session.Produce(ctx, &kgo.Record{Topic: SignalsTopic, Key: []byte(s.Key), Value: pipeline.AppendSignal(nil, s), Timestamp: s.Ingest}, promise())
+	}
 	return nil
 }
 

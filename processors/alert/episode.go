@@ -50,6 +50,8 @@ type Episode struct {
 	Ingest  int64       `json:"ingest"`
 	Events  []uuid.UUID `json:"events"` // the oldest
 	Metrics []Metric    `json:"metrics,omitempty"`
+	// Explanation says in words what made the condition hold last.
+	Explanation string `json:"explanation,omitempty"`
 	// Teams is what was sent to whom: by name, for subscriptions may change while the alert is open.
 	Teams []Team `json:"teams"`
 }
@@ -65,6 +67,8 @@ type Team struct {
 type Output struct {
 	Now    time.Time
 	Alerts []*pipeline.Alert
+	// Heard are the alerts that began or got worse, as events, of rules whose alerts others take.
+	Heard []pipeline.Event
 }
 
 // Add notes n events of which the first has the id. Count, ids and times are those of all events of the episode.
@@ -117,6 +121,11 @@ func (e *Episode) Fire(r *rule.Rule, x *Context, t int64, ingest time.Time, leve
 		team.Severity = max(team.Severity, severity)
 		e.send(r, x, sub, team, status, out)
 	}
+	if r.Heard && (reopened || worse) {
+		if ev := e.event(r, x, t); suppressed(r, ev.Labels) == "" {
+			out.Heard = append(out.Heard, ev)
+		}
+	}
 }
 
 // team returns what the team was sent. The pointer is valid until the next call.
@@ -147,11 +156,13 @@ func (e *Episode) Resolve(r *rule.Rule, x *Context, out *Output) {
 	e.Level = 0
 }
 
-func (e *Episode) send(r *rule.Rule, x *Context, sub *rule.Subscription, team *Team, status string, out *Output) {
-	team.Version++
-	dedup := r.DedupKey(e.Key)
-	lookup := func(step int, name string) string {
+// lookup finds what the templates of the rule name.
+func (e *Episode) lookup(r *rule.Rule, x *Context) func(step int, name string) string {
+	return func(step int, name string) string {
 		if step < 0 {
+			if name == rule.ExplanationName {
+				return e.Explanation
+			}
 			for _, m := range e.Metrics {
 				if m.Name == name {
 					return formatMetric(m.Value)
@@ -160,6 +171,12 @@ func (e *Episode) send(r *rule.Rule, x *Context, sub *rule.Subscription, team *T
 		}
 		return x.Column(r, step, name)
 	}
+}
+
+func (e *Episode) send(r *rule.Rule, x *Context, sub *rule.Subscription, team *Team, status string, out *Output) {
+	team.Version++
+	dedup := r.DedupKey(e.Key)
+	lookup := e.lookup(r, x)
 	a := &pipeline.Alert{
 		ID:      ID(r, sub.Team, dedup, e.Start),
 		Version: team.Version, Status: status, Team: sub.Team, Class: sub.Class,

@@ -58,6 +58,8 @@ type Engine struct {
 	stats     Stats
 	touches   uint64
 	call      call // of the key at hand; one, so that it needs no allocation a signal
+	// matcher judges alerts by the rules that take them; one of the set, made when there is such a rule.
+	matcher *rule.Matcher
 
 	tx transaction
 }
@@ -173,7 +175,7 @@ func (e *Engine) swap(set *rule.Set, out *pipeline.Output) {
 }
 
 func (e *Engine) use(set *rule.Set) {
-	e.set = set
+	e.set, e.matcher = set, nil
 	old := e.rules
 	e.rules = make(map[string]*ruleState, len(set.Rules))
 	for _, r := range set.Rules {
@@ -201,6 +203,8 @@ func newJudge(r *rule.Rule) judge {
 		return &newValue{}
 	case rule.Absence:
 		return &absence{}
+	case rule.Risk:
+		return &risk{}
 	}
 	panic("BUG: no judge for rules of kind " + string(r.Kind))
 }
@@ -234,30 +238,17 @@ func (e *Engine) Watermark() (t time.Time, ok bool) {
 // signal, not the signal.
 func (e *Engine) Process(s *pipeline.Signal, out *pipeline.Output) {
 	e.follow(out)
-	o := e.origin(s.Origin)
-	e.tx.touchOrigin(o)
-	o.seen = out.Now
-	if s.Kind == pipeline.SignalMatch {
-		if s.Offset < o.offset || s.Offset == o.offset && s.Seq <= o.seq {
-			e.stats.Duplicates++
-			return
-		}
-		o.offset, o.seq = s.Offset, s.Seq
-	}
-	if !s.Time.IsZero() { // a partition that was opened but not read yet says so with no time: the watermark waits for it
-		e.move(o, s.Time.UnixNano(), out)
-	}
-	if s.Kind != pipeline.SignalMatch {
+	if s.Kind != pipeline.SignalAlert && !e.arrive(s, out) {
 		return
 	}
 	t := s.Time.UnixNano()
-	if t < e.watermark {
-		e.stats.Late++
-		return
-	}
 	r := e.rules[s.Rule]
 	if r == nil || r.rule.Version != s.Version || r.rule.Digest != s.Digest || s.Step >= len(r.rule.Steps) {
 		e.stats.Foreign++
+		return
+	}
+	if t < e.watermark-e.behind(r) {
+		e.stats.Late++
 		return
 	}
 	e.stats.Signals++
@@ -265,11 +256,46 @@ func (e *Engine) Process(s *pipeline.Signal, out *pipeline.Output) {
 	e.judge(k, s, out)
 }
 
+// Feed gives the engine the signals that its own alerts led to, and those that these lead to: where one engine has all
+// keys there is no topic between.
+func (e *Engine) Feed(out *pipeline.Output) {
+	for len(out.Signals) > 0 { // it ends: rules do not hear each other in a circle
+		next := out.Signals
+		out.Signals = nil
+		for i := range next {
+			e.Process(&next[i], out)
+		}
+	}
+}
+
+// arrive notes where an input partition is. It reports whether the signal is a match that was not seen before.
+func (e *Engine) arrive(s *pipeline.Signal, out *pipeline.Output) bool {
+	o := e.origin(s.Origin)
+	e.tx.touchOrigin(o)
+	o.seen = out.Now
+	if s.Kind == pipeline.SignalMatch {
+		if s.Offset < o.offset || s.Offset == o.offset && s.Seq <= o.seq {
+			e.stats.Duplicates++
+			return false
+		}
+		o.offset, o.seq = s.Offset, s.Seq
+	}
+	if !s.Time.IsZero() { // a partition that was opened but not read yet says so with no time: the watermark waits for it
+		e.move(o, s.Time.UnixNano(), out)
+	}
+	return s.Kind == pipeline.SignalMatch
+}
+
+// behind is by how much a rule's clock is behind the watermark: an alert comes later than the events that led to it, by as
+// much as its own rule waits for late ones, and an alert of alerts later still.
+func (e *Engine) behind(r *ruleState) int64 { return int64(r.rule.Depth) * int64(e.cfg.Lateness) }
+
 // at makes the key the one at hand. The watermark is rounded down to what timers tell apart: what is over ends at the same
 // signal whether a timer or a signal of the key itself comes upon it.
 func (e *Engine) at(k *keyed) *call {
 	c := &e.call
-	c.rule, c.key, c.watermark, c.ahead = k.rule.rule, k.key, e.watermark-mod(e.watermark, fineSlot), 0
+	c.rule, c.key, c.watermark, c.ahead = k.rule.rule, k.key, e.watermark-e.behind(k.rule), 0
+	c.watermark -= mod(c.watermark, fineSlot)
 	if l := c.rule.Lateness; l > 0 {
 		c.ahead = max(int64(e.cfg.Lateness-l), 0)
 	}
@@ -287,11 +313,32 @@ func (e *Engine) judge(k *keyed, s *pipeline.Signal, out *pipeline.Output) {
 	out.Alerts, out.Growth = c.out.Alerts, c.growth
 	c.out.Alerts, c.growth = nil, nil
 	due, keep := k.judge.due(c)
+	e.tell(c.out.Heard, out)
+	c.out.Heard = c.out.Heard[:0]
 	if !keep {
 		e.forget(k)
 		return
 	}
-	e.timers.schedule(k, due, e.watermark)
+	e.timers.schedule(k, due+e.behind(k.rule), e.watermark)
+}
+
+// tell makes signals of alerts for the rules that take them.
+func (e *Engine) tell(heard []pipeline.Event, out *pipeline.Output) {
+	if len(heard) == 0 {
+		return
+	}
+	if e.matcher == nil {
+		e.matcher = e.set.NewMatcher()
+	}
+	for i := range heard {
+		b := pipeline.Batch{Signals: out.Signals}
+		n := len(b.Signals)
+		e.matcher.Hear(heard[i].Rule, &heard[i], &b)
+		for j := range b.Signals[n:] {
+			b.Signals[n+j].Kind, b.Signals[n+j].Seq = pipeline.SignalAlert, 0
+		}
+		out.Signals = b.Signals
+	}
 }
 
 // Tick moves the watermark past input partitions that have gone silent, and follows the set. The
@@ -366,8 +413,8 @@ func (e *Engine) advance(out *pipeline.Output) {
 	}
 	e.watermark = w
 	for _, k := range e.timers.due(w) {
-		if due, _ := k.judge.due(e.at(k)); due > w-mod(w, fineSlot) {
-			e.timers.schedule(k, due, w) // a coarse slot came up early
+		if due, _ := k.judge.due(e.at(k)); due > e.call.watermark {
+			e.timers.schedule(k, due+e.behind(k.rule), w) // a coarse slot came up early
 			continue
 		}
 		e.touchKey(k)
@@ -406,7 +453,7 @@ func (e *Engine) touchKey(k *keyed) {
 func (e *Engine) schedule(k *keyed) {
 	k.slot = 0
 	due, _ := k.judge.due(e.at(k))
-	e.timers.schedule(k, due, e.watermark)
+	e.timers.schedule(k, due+e.behind(k.rule), e.watermark)
 }
 
 func (e *Engine) insert(k *keyed) {

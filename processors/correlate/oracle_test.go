@@ -115,6 +115,7 @@ func run(t testing.TB, set *rule.Set, in []pipeline.Signal) (fired []string, e *
 	e, out = New(set, Config{Lateness: 30 * time.Second}), &pipeline.Output{Now: t0}
 	for i := range in {
 		e.Process(&in[i], out)
+		e.Feed(out)
 	}
 	seen := map[string]bool{}
 	for _, a := range out.Alerts {
@@ -402,7 +403,7 @@ func mixed(t testing.TB, rng *rand.Rand, set *rule.Set, n int) []pipeline.Signal
 	events := stream(rng, n, 3, "auth.failed", "auth.success", "a", "b", "c", "db.size", "heartbeat", "approved", "deployed", "attack", "flow", "flow")
 	size := 50e9
 	for i := range events {
-		events[i].Host = "db-1"
+		events[i].Host, events[i].Purl = "db-1", fmt.Sprint("p", i%7)
 		size *= 1.0001 + 0.00005*float64(i)
 		events[i].Value = size
 	}
@@ -411,7 +412,7 @@ func mixed(t testing.TB, rng *rand.Rand, set *rule.Set, n int) []pipeline.Signal
 
 // A transaction that is rolled back leaves no trace, wherever it was cut.
 func TestRollbackLeavesNoTrace(t *testing.T) {
-	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule, newValueRule)
+	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule, newValueRule, riskRule, memberRule, chainOfAlerts, riskOfAlerts)
 	for seed := range uint64(*seeds / 5) {
 		rng := rand.New(rand.NewPCG(seed, 4))
 		in := mixed(t, rng, set, 300)
@@ -424,12 +425,14 @@ func TestRollbackLeavesNoTrace(t *testing.T) {
 				want.Process(&in[i], wantOut)
 			}
 			want.Tick(wantOut)
+			want.Feed(wantOut)
 			for range rng.IntN(3) {
 				before := states(got)
 				lost := &pipeline.Output{Now: t0}
 				for i := range in[:1+rng.IntN(len(in))] {
 					got.Process(&in[i], lost)
 				}
+				got.Feed(lost)
 				got.Rollback()
 				if after := states(got); !maps.Equal(before, after) {
 					t.Fatalf("seed %d: the state differs after a rollback: %s", seed, differ(after, before))
@@ -439,6 +442,7 @@ func TestRollbackLeavesNoTrace(t *testing.T) {
 				got.Process(&in[i], gotOut)
 			}
 			got.Tick(gotOut)
+			got.Feed(gotOut)
 			got.Commit()
 			want.Commit()
 			if g, w := describe(gotOut), describe(wantOut); g != w {
@@ -454,7 +458,7 @@ func TestRollbackLeavesNoTrace(t *testing.T) {
 
 // An engine restored from the changelog goes on as the one that wrote it; seeing signals again changes nothing.
 func TestRestoreFromChangelog(t *testing.T) {
-	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule, newValueRule)
+	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule, newValueRule, riskRule, memberRule, chainOfAlerts, riskOfAlerts)
 	for seed := range uint64(*seeds / 6) {
 		rng := rand.New(rand.NewPCG(seed, 5))
 		in := mixed(t, rng, set, 300)
@@ -468,6 +472,7 @@ func TestRestoreFromChangelog(t *testing.T) {
 			n := 1 + rng.IntN(min(40, len(in)-done))
 			for i := range in[done : done+n] {
 				e.Process(&in[done+i], out)
+				e.Feed(out)
 			}
 			done += n
 			e.Dirty(func(key, value []byte) { log = append(log, record{bytes.Clone(key), bytes.Clone(value)}) })
@@ -500,6 +505,7 @@ func TestRestoreFromChangelog(t *testing.T) {
 		once := New(set, cfg)
 		for i := range in {
 			once.Process(&in[i], whole)
+			once.Feed(whole)
 		}
 		if g, w := describe(out), describe(whole); g != w {
 			t.Fatalf("seed %d: with restarts the engine says otherwise: %s", seed, differLines(g, w))

@@ -111,7 +111,7 @@ func (e *Engine) Rollback() {
 		*u.origin = u.before
 	}
 	if e.set != t.set {
-		e.set, e.rules = t.set, t.rules
+		e.set, e.rules, e.matcher = t.set, t.rules, nil
 		for _, r := range t.set.Rules {
 			e.rules[r.ID].rule = r
 		}

@@ -163,11 +163,16 @@ type fieldIndex struct {
 func newIndex(a *atoms, steps []stepRef) *index {
 	p := &planner{a, map[indexKey]int{}}
 	for _, s := range steps {
-		p.survey(s.step.when)
+		if s.step.Alerts == nil {
+			p.survey(s.step.when)
+		}
 	}
 	byType := map[string][]int{}
 	var others []int
 	for i, s := range steps {
+		if s.step.Alerts != nil {
+			continue // no event meets them
+		}
 		types := p.types(s.step.when)
 		s.step.types = types
 		if types == nil {

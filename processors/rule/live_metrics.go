@@ -178,6 +178,9 @@ func (l *Live) Collect(ch chan<- prometheus.Metric) {
 		heard := uint64(0)
 		var missing []string
 		for i := range r.Steps {
+			if r.Steps[i].Alerts != nil {
+				continue // it takes no events
+			}
 			n, fields := l.traffic.heard(&r.Steps[i])
 			heard += n
 			missing = append(missing, fields...)

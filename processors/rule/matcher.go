@@ -129,6 +129,22 @@ func (m *Matcher) event(b *pipeline.Batch, e *event, seq uint32) uint32 {
 	return seq
 }
 
+// Hear appends to b the signals of the steps that take the alerts of a rule. e is the alert as an event; see package alert.
+func (m *Matcher) Hear(rule string, e *pipeline.Event, b *pipeline.Batch) {
+	m.begin(e)
+	playground, seq := e.HasLabel(playgroundLabel), uint32(0)
+	for _, i := range m.set.listeners[rule] {
+		s := &m.set.steps[i]
+		c := &m.counts[s.number]
+		c.Candidates++
+		if playground && !s.rule.Playground {
+			continue
+		}
+		c.Evaluated++
+		seq = m.step(b, e, s, c, seq)
+	}
+}
+
 // step judges one step of a rule on the event at hand.
 func (m *Matcher) step(b *pipeline.Batch, e *event, s *stepRef, c *Counts, seq uint32) uint32 {
 	m.failed = false

@@ -49,6 +49,7 @@ type reader struct {
 	arguments                                   []*value // of aggregates that have one
 	captured                                    map[string]bool
 	ends                                        []ending
+	own                                         *Step // of a rule that has one, with its keys beside those of the rule
 }
 
 // ending is a step that ends something; such steps come after all others.
@@ -84,6 +85,10 @@ func (r *reader) read(root ast.Node) {
 	known, required := r.keysOf(kind)
 	seen := r.mapping(root, "a "+string(kind)+" rule", known)
 	r.need(root, seen, "the rule", required...)
+	if r.own != nil {
+		r.complete(root, r.own, seen, "the rule")
+		r.rule.Steps = append([]Step{*r.own}, r.rule.Steps...)
+	}
 	r.finish()
 }
 
@@ -102,8 +107,8 @@ func (r *reader) keysOf(kind Kind) (known keys, required []string) {
 		"why":             func(n ast.Node) { rule.Why = strings.TrimSpace(r.text(n, "why")) },
 		"false_positives": func(n ast.Node) { rule.FalsePositives = r.texts(n, "false_positives") },
 		"runbook":         func(n ast.Node) { rule.Runbook = strings.TrimSpace(r.text(n, "runbook")) },
-		"attack":          func(n ast.Node) { r.attack(n) },
-		"phases":          func(n ast.Node) { r.phases(n) },
+		"attack":          func(n ast.Node) { rule.Attacks = r.techniques(n) },
+		"phases":          func(n ast.Node) { rule.Phases = r.phaseList(n) },
 		"confidence":      func(n ast.Node) { rule.Confidence = uint8(r.int(n, "confidence", 1, 100)) },
 		"playground":      func(n ast.Node) { rule.Playground = r.bool(n, "playground") },
 		"suppress":        func(n ast.Node) { rule.Suppress = r.texts(n, "suppress") },
@@ -123,25 +128,24 @@ func (r *reader) keysOf(kind Kind) (known keys, required []string) {
 	resolve := func(n ast.Node) { r.ends = append(r.ends, ending{n, Step{ID: "resolve", Role: RoleResolve}}) }
 	switch kind {
 	case Match:
-		known["when"] = func(n ast.Node) { r.when(n, Step{ID: "match"}) }
+		r.own = r.conditions(known, Step{ID: "match"})
 		known["crit"] = func(n ast.Node) { r.crit = n }
 		known["resolve"] = resolve
-		required = append(required, "when")
 	case NewValue:
 		rule.Learn, rule.Memory = defaultLearn, defaultMemory
-		known["when"] = func(n ast.Node) { r.when(n, Step{ID: "value"}) }
+		r.own = r.conditions(known, Step{ID: "value"})
 		known["value"] = func(n ast.Node) { r.newValue = n }
 		known["learn"] = func(n ast.Node) { rule.Learn = r.duration(n, "learn", 0, maxWithin) }
 		known["memory"] = func(n ast.Node) { rule.Memory = r.duration(n, "memory", minWindow, maxWithin) }
 		known["crit"] = func(n ast.Node) { r.crit = n }
-		required = append(required, "when", "value")
+		required = append(required, "value")
 	case Threshold:
-		known["when"] = func(n ast.Node) { r.when(n, Step{ID: "count"}) }
+		r.own = r.conditions(known, Step{ID: "count"})
 		known["window"] = func(n ast.Node) { rule.Window = r.duration(n, "window", minWindow, maxWindow) }
 		known["aggregates"] = func(n ast.Node) { r.aggregates(n) }
 		known["having"] = func(n ast.Node) { r.having = n }
 		known["resolve"] = resolve
-		required = append(required, "when", "window", "aggregates", "having")
+		required = append(required, "window", "aggregates", "having")
 	case Sequence:
 		known["steps"] = func(n ast.Node) { r.steps(n) }
 		known["until"] = func(n ast.Node) { r.ends = append(r.ends, ending{n, Step{ID: "until", Role: RoleUntil}}) }
@@ -159,6 +163,9 @@ func (r *reader) keysOf(kind Kind) (known keys, required []string) {
 		known["before"] = func(n ast.Node) { rule.Before = r.duration(n, "before", minWindow, maxWithin) }
 		known["lateness"] = func(n ast.Node) { rule.Lateness = r.duration(n, "lateness", minWindow, time.Hour) }
 		required = append(required, "expect", "within")
+	case Risk:
+		r.risk(known)
+		required = append(required, "steps", "score")
 	}
 	return known, required
 }
@@ -191,22 +198,25 @@ func (r *reader) kind(root ast.Node) (kind Kind) {
 	return kind
 }
 
-func (r *reader) attack(n ast.Node) {
+func (r *reader) techniques(n ast.Node) (ids []string) {
 	r.list(n, "attack", func(n ast.Node) {
 		id := r.line(n, "attack")
 		if !techniquePattern.MatchString(id) {
 			r.failAt(n, fmt.Sprintf("attack: %q is no technique of MITRE ATT&CK", id), "as in T1110 or T1110.004")
 		}
-		r.rule.Attacks = append(r.rule.Attacks, id)
+		ids = append(ids, id)
 	})
+	return ids
 }
 
-func (r *reader) phases(n ast.Node) {
+// phaseList reads phases by name, as indexes into schemas.Phases.
+func (r *reader) phaseList(n ast.Node) (phases []int8) {
 	r.list(n, "phases", func(n ast.Node) {
 		if w := r.word(n, "phases", schemas.Phases[1:]); w != "" {
-			r.rule.Phases = append(r.rule.Phases, int8(slices.Index(schemas.Phases, w)))
+			phases = append(phases, int8(slices.Index(schemas.Phases, w)))
 		}
 	})
+	return phases
 }
 
 func (r *reader) subscription(n ast.Node) {
@@ -333,23 +343,31 @@ func (r *reader) keyOf(n ast.Node) (parts []*value) {
 	return parts
 }
 
-// when adds a step that has nothing but a condition.
-func (r *reader) when(n ast.Node, s Step) {
-	s.when, s.When = r.condition(n, "when")
-	r.add(s)
+// conditions adds the keys that say what a step takes to those known, and returns the step. It has a condition once
+// complete was called.
+func (r *reader) conditions(known keys, s Step) *Step {
+	known["when"] = func(n ast.Node) { s.when, s.When = r.condition(n, "when") }
+	known["alerts"] = func(n ast.Node) { r.alerts(n, &s) }
+	s.Count = max(s.Count, 1)
+	return &s
 }
 
-func (r *reader) add(s Step) {
-	s.Count = max(s.Count, 1)
-	r.rule.Steps = append(r.rule.Steps, s)
+// complete holds that a step says what it takes: events, or alerts of which all will do.
+func (r *reader) complete(n ast.Node, s *Step, seen map[string]ast.Node, what string) {
+	if seen["alerts"] == nil {
+		r.need(n, seen, what, "when")
+	} else if seen["when"] == nil {
+		s.when, s.When = r.always()
+	}
 }
+
+func (r *reader) add(s *Step) { r.rule.Steps = append(r.rule.Steps, *s) }
 
 // step reads a step of its own mapping.
-func (r *reader) step(n ast.Node, s Step) {
-	known := keys{
-		"when": func(n ast.Node) { s.when, s.When = r.condition(n, "when") },
-		"key":  func(n ast.Node) { s.key = r.keyOf(n) },
-	}
+func (r *reader) step(n ast.Node, step Step) {
+	known := keys{}
+	s := r.conditions(known, step)
+	known["key"] = func(n ast.Node) { s.key = r.keyOf(n) }
 	if s.Role == RoleWhile {
 		known["count"] = func(n ast.Node) { s.Count = r.int(n, "count", 1, maxStepCount) }
 		known["within"] = func(n ast.Node) { s.Within = r.duration(n, "within", minWindow, maxWindow) }
@@ -365,7 +383,7 @@ func (r *reader) step(n ast.Node, s Step) {
 	}
 	named := s.ID != ""
 	seen := r.mapping(n, "a step", known)
-	r.need(n, seen, "the step", "when")
+	r.complete(n, s, seen, "the step")
 	if !named {
 		r.need(n, seen, "the step", "id")
 	}
@@ -408,10 +426,9 @@ func (r *reader) steps(n ast.Node) {
 }
 
 func (r *reader) sample(n ast.Node) {
-	s := Step{ID: "sample", Role: RoleSample, values: make([]*value, SampleSeries+1)}
-	constant := &value{get: func(*event) string { return "" }}
+	s := &Step{ID: "sample", Role: RoleSample, Count: 1, values: make([]*value, SampleSeries+1)}
 	for i := range s.values {
-		s.values[i] = constant
+		s.values[i] = &value{get: func(*event) string { return "" }}
 	}
 	seen := r.mapping(n, "the sample", keys{
 		"when":     func(n ast.Node) { s.when, s.When = r.condition(n, "when") },
@@ -511,10 +528,7 @@ func (r *reader) finish() {
 		r.report(r.having, "having", errs)
 		rule.Having = h
 	}
-	names := r.names
-	if rule.Kind == Growth {
-		names = GrowthMetrics
-	}
+	names := append(r.names, kindMetrics[rule.Kind]...)
 	var steps []string
 	if rule.Kind == Growth && len(rule.Steps) == 2 && rule.Steps[0].Role == RoleSample {
 		slices.Reverse(rule.Steps) // where both have a field, the alert speaks of the sample's: that of the last step
@@ -540,6 +554,9 @@ func (r *reader) finish() {
 		s := &rule.Steps[i]
 		if s.key == nil {
 			s.key = key
+		}
+		if s.hears != nil {
+			r.set.hearings = append(r.set.hearings, hearing{r.document, s.hearsAt, rule, i})
 		}
 		if s.Role == RoleMatch && rule.Kind == Threshold {
 			s.values = r.arguments

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/goccy/go-yaml/ast"
 
 	"github.com/tocsin-project/tocsin/pipeline"
 )
@@ -20,10 +21,11 @@ const (
 	Growth    Kind = "growth"    // a size that grows exponentially while it is under attack
 	Absence   Kind = "absence"   // what should have come did not
 	NewValue  Kind = "new_value" // a value that its key has not had before
+	Risk      Kind = "risk"      // a score of what other rules, or weak signs, say of one entity
 )
 
 // Kinds lists all kinds.
-var Kinds = []Kind{Match, Threshold, Sequence, Growth, Absence, NewValue}
+var Kinds = []Kind{Match, Threshold, Sequence, Growth, Absence, NewValue, Risk}
 
 // Rule is what one rule file says. It is read-only once loaded, and shared by all workers.
 type Rule struct {
@@ -65,6 +67,16 @@ type Rule struct {
 	HasCrit    bool
 	Aggregates []Aggregate
 	Having     *Having
+	// HalfLife is how long it takes a sign to lose half of its weight; Score is at what a risk fires, and Distinct from how
+	// many different phases or techniques on.
+	HalfLife time.Duration
+	Score    float64
+	Distinct int
+
+	// Heard tells that other rules take this one's alerts.
+	Heard bool
+	// Depth is 0 for a rule that takes events only, and one more than that of the rules whose alerts it takes.
+	Depth int
 
 	// Columns are the fields that signals of the rule may carry, sorted.
 	Columns      []string
@@ -122,9 +134,15 @@ type Step struct {
 
 	// When is the condition as it was understood, for those who explain it.
 	When string
+	// Alerts names the rules whose alerts the step takes, in place of events; nil where it takes events.
+	Alerts []string
+	// Weight is what a match adds to a risk; 0 where its severity says so.
+	Weight int
 
-	when *condition
-	key  []*value
+	hears   []string   // Alerts as the file has it: "all" stands for itself
+	hearsAt []ast.Node // where each stands
+	when    *condition
+	key     []*value
 	// values are what a signal of the step carries: an argument for each aggregate that has one, or what the kind wants.
 	values []*value
 	// columns are the fields that a signal of the step carries.
@@ -152,6 +170,14 @@ type Aggregate struct {
 	Value int
 }
 
+// Values of the signal of a risk.
+const (
+	RiskSeverity   = iota // of the alert or event, a number
+	RiskSource            // the rule whose alert it is, or the step's id: what is counted once
+	RiskPhases            // joined by commas
+	RiskTechniques        // joined by commas
+)
+
 // Values of a sample's signal.
 const (
 	SampleValue    = iota // the size
@@ -163,7 +189,13 @@ const (
 func (r *Rule) digest() uint64 {
 	h := xxhash.New()
 	fmt.Fprintf(h, "%q %d %d %d %d %d %t %q %q\n", r.Kind, r.Window, r.Before, r.Learn, r.Memory, r.Dedup, r.HasCrit, r.Columns, r.Entities)
+	if r.Kind == Risk {
+		fmt.Fprintf(h, "%d %g %d\n", r.HalfLife, r.Score, r.Distinct)
+	}
 	for _, s := range r.Steps {
+		if s.hears != nil || s.Weight > 0 {
+			fmt.Fprintf(h, "%q %d ", s.hears, s.Weight)
+		}
 		fmt.Fprintf(h, "%d %d %d %q %q", s.Role, s.Count, s.Within, s.When, s.columns)
 		for _, v := range s.key {
 			fmt.Fprintf(h, " %q", v.text)
@@ -185,6 +217,14 @@ func (r *Rule) Level(values []string) int {
 		return LevelCrit
 	}
 	return LevelWarn
+}
+
+// Severity returns the highest severity that a team is told of at a level.
+func (r *Rule) Severity(level int) (highest uint8) {
+	for i := range r.Subscriptions {
+		highest = max(highest, r.Subscriptions[i].Severity[level])
+	}
+	return highest
 }
 
 // Entity is one thing that an alert is about: a name for people, and the column that holds it.
@@ -211,5 +251,11 @@ var (
 	classes     = []string{pipeline.ClassNormal, pipeline.ClassSecRequested}
 )
 
-// GrowthMetrics are the names that a growth rule's templates may use besides columns.
-var GrowthMetrics = []string{"size", "rate_per_min", "doubling_min", "minutes_to_full", "attack_events"}
+// kindMetrics are the names that templates of a kind may use besides columns. The explanation is a text, the others are numbers.
+var kindMetrics = map[Kind][]string{
+	Growth: {"size", "rate_per_min", "doubling_min", "minutes_to_full", "attack_events"},
+	Risk:   {"score", "rules", "distinct", ExplanationName},
+}
+
+// ExplanationName is the name under which an alert says in words what made it fire.
+const ExplanationName = "explanation"

@@ -105,6 +105,9 @@ type Set struct {
 	steps []stepRef
 	atoms atoms
 	index *index
+	// listeners are the steps that take a rule's alerts, by its id; hearings is what is to be found out about them.
+	listeners map[string][]int
+	hearings  []hearing
 }
 
 // stepRef names a step among those of all rules.
@@ -133,6 +136,7 @@ func Load(files []File) (*Set, error) {
 		set.byID[r.ID] = r
 		set.Rules = append(set.Rules, r)
 	}
+	errs = append(errs, set.connect()...)
 	if len(errs) > 0 {
 		return nil, errs
 	}
@@ -141,6 +145,9 @@ func Load(files []File) (*Set, error) {
 		r.Digest = r.digest()
 		for i := range r.Steps {
 			r.Steps[i].reads = set.reads(&r.Steps[i])
+			for _, id := range r.Steps[i].Alerts {
+				set.listeners[id] = append(set.listeners[id], len(set.steps))
+			}
 			set.steps = append(set.steps, stepRef{r, number, i, &r.Steps[i]})
 		}
 	}

@@ -293,6 +293,9 @@ func (q *query) sql(text, want string) string {
 // source is a subquery with the events of a step: key, t in milliseconds, and what else is selected.
 func (q *query) source(step int, extra string) string {
 	s := &q.rule.Steps[step]
+	if s.Alerts != nil && q.err == nil {
+		q.err = fmt.Errorf("step %s takes alerts, which are no events of the table", s.ID)
+	}
 	var parts, filled []string
 	for _, v := range s.key {
 		text := q.text(v)
@@ -351,7 +354,10 @@ FROM (
 WHERE t - before > %d AND t >= born + %d
 GROUP BY key, value ORDER BY fired, key`, q.source(0, ", "+q.text(r.Steps[0].values[0])+" AS value"), r.Memory.Milliseconds(), r.Learn.Milliseconds())
 	}
-	q.err = fmt.Errorf("a %s rule cannot be said in SQL; tocsin.db_growth has what the detector said", r.Kind)
+	q.err = fmt.Errorf("a %s rule cannot be said in SQL", r.Kind)
+	if r.Kind == Growth {
+		q.err = fmt.Errorf("%w; tocsin.db_growth has what the detector said", q.err)
+	}
 	return ""
 }
 

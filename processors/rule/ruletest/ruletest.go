@@ -100,11 +100,13 @@ func play(set *rule.Set, c *rule.Case, parser pipeline.Processor, saw func(*pipe
 			engine.Process(&b.Signals[j], &out)
 		}
 		engine.Tick(&out)
+		engine.Feed(&out)
 		engine.Commit()
 	}
 	if c.Until > 0 {
 		out.Now = c.Start.Add(c.Until)
 		engine.Process(&pipeline.Signal{Kind: pipeline.SignalWatermark, Origin: origin, Time: out.Now}, &out)
+		engine.Feed(&out)
 	}
 	for i, r := range set.Rules {
 		if n := matcher.Counts(i).Errors; n > 0 && r.ID == c.Rule {

@@ -86,6 +86,7 @@ func TestStoryRaisesWhatItPromises(t *testing.T) {
 	take := func(s *pipeline.Signal) {
 		out.Reset(s.Time)
 		engine.Process(s, &out)
+		engine.Feed(&out)
 		for _, a := range out.Alerts {
 			raised[Promise{a.Rule, a.Team}] = true
 		}
