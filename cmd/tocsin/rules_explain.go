@@ -100,7 +100,7 @@ type explainer struct {
 	events  int
 	steps   []explainedStep // as in the rule
 	matcher *rule.Matcher
-	signals []pipeline.Signal // of the rule, with those of others left out
+	signals []pipeline.Signal // of the rule, and where it takes alerts those of all rules
 }
 
 // explainedStep is what was seen of one step.
@@ -147,7 +147,7 @@ func (x *explainer) look(cmd *cobra.Command, b *pipeline.Batch) error {
 		return err
 	}
 	for _, s := range b.Signals {
-		if s.Rule == x.rule.ID {
+		if s.Rule == x.rule.ID || x.rule.Depth > 0 {
 			x.signals = append(x.signals, s.Clone())
 		}
 	}
@@ -172,10 +172,14 @@ func (x *explainer) write(w io.Writer) error {
 	}
 	slices.SortStableFunc(x.signals, func(a, b pipeline.Signal) int { return a.Time.Compare(b.Time) })
 	alerts := 0
+	var keys []string
 	fmt.Fprintln(w)
 	engine, err := correlateAll(x.set, x.cfg, x.signals, func(a *pipeline.Alert, now time.Time) error {
-		if a.Status != pipeline.StatusUpdated {
+		if a.Status != pipeline.StatusUpdated && a.Rule == x.rule.ID {
 			alerts++
+			if key := strings.TrimPrefix(a.DedupKey, x.rule.ID+"|"); x.rule.Depth > 0 && !slices.Contains(keys, key) && len(keys) <= x.show {
+				keys = append(keys, key)
+			}
 			fmt.Fprintf(w, "alert: %s %s to %s, severity %d: %s\n", now.UTC().Format(time.RFC3339), a.Status, a.Team, a.Severity, a.Title)
 		}
 		return nil
@@ -186,9 +190,8 @@ func (x *explainer) write(w io.Writer) error {
 	if alerts == 0 {
 		fmt.Fprintln(w, "no alert")
 	}
-	var keys []string
 	for _, s := range x.signals {
-		if !slices.Contains(keys, s.Key) && len(keys) <= x.show {
+		if s.Rule == x.rule.ID && !slices.Contains(keys, s.Key) && len(keys) <= x.show {
 			keys = append(keys, s.Key)
 		}
 	}
