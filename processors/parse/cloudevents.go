@@ -211,7 +211,7 @@ func tocsinType(typ string) string {
 	if i := strings.LastIndex(typ, ".v"); i > 0 && strings.Trim(typ[i+2:], "0123456789") == "" {
 		typ = typ[:i]
 	}
-	if _, known := classOf[typ]; known {
+	if _, known := kinds[typ]; known {
 		return typ
 	}
 	return ""

@@ -273,7 +273,7 @@ func (b *cdxBOM) vulnerability(out *Out, w *cdxVulnerability, of *cdxComponent) 
 	case "resolved", "resolved_with_pedigree":
 		e.Type = "finding.corrected"
 	}
-	e.Class, e.Outcome = classOf[e.Type], pipeline.OutcomeUnknown
+	e.Class, e.Outcome = kinds[e.Type].class, pipeline.OutcomeUnknown
 	settleFinding(e)
 	e.SetAttr("analysis.state", w.Analysis.State)
 	e.SetAttr("reason", first(w.Analysis.Justification, oneLine(w.Analysis.Detail, 200)))

@@ -231,7 +231,7 @@ func (r *dagdaRun) vulnerability(id string, p *dagdaProduct, language string, in
 	}
 	e := r.out.vulnerability(&v)
 	if p.FalsePositive == "true" {
-		e.Type, e.Class, e.Outcome = "finding.suppressed", classOf["finding.suppressed"], pipeline.OutcomeUnknown
+		e.Type, e.Class, e.Outcome = "finding.suppressed", kinds["finding.suppressed"].class, pipeline.OutcomeUnknown
 		settleFinding(e)
 	}
 	e.Time, e.Artifact = r.at, r.image

@@ -168,7 +168,7 @@ func (r *dependabotRepo) alert(out *Out, p *part[dependabotAlert]) {
 	e := out.vulnerability(&v)
 	e.Type, e.Outcome, e.Disposition = dependabotType(state, string(a.DismissReason)), pipeline.OutcomeUnknown, 0
 	settleFinding(e)
-	e.Class = classOf[e.Type]
+	e.Class = kinds[e.Type].class
 	e.Raw, e.Repo = p.Raw, repoOf(string(first(r.URL, r.NameWithOwner)))
 	e.Time = parseTime(string(first(a.FixedAt, a.DismissedAt, a.CreatedAt)))
 	e.SetAttr("alert.number", string(a.Number))

@@ -183,7 +183,7 @@ func (r *dcRun) event(out *Out, typ string, d *dcDependency, w *dcVulnerability)
 		v.URL = w.References[0].URL
 	}
 	e := out.vulnerability(&v)
-	e.Type, e.Class, e.Outcome = typ, classOf[typ], pipeline.OutcomeUnknown
+	e.Type, e.Class, e.Outcome = typ, kinds[typ].class, pipeline.OutcomeUnknown
 	settleFinding(e)
 	r.about(e)
 	e.SetAttr("cwe", strings.Join(cweIDs(append(w.CWEs, w.OldCWE)), ","))

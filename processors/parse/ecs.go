@@ -63,7 +63,7 @@ func ecsEvent(b []byte, out *Out) error {
 		e.Outcome = pipeline.OutcomeFailure
 	}
 	e.Type = v.eventType()
-	e.Class = classOf[e.Type]
+	e.Class = kinds[e.Type].class
 	switch e.Type {
 	case "detection":
 		e.Disposition, e.Severity = pipeline.DispositionDetected, max(e.Severity, pipeline.SeverityMedium)

@@ -144,7 +144,7 @@ func (v *gerritEvent) refs(out *Out) {
 		if strings.HasPrefix(ref, "refs/changes/") || strings.HasPrefix(ref, "refs/meta/") || strings.HasPrefix(ref, "refs/users/") {
 			e := v.event(out, "log")
 			if ref == "refs/meta/config" { // access rights of the project
-				e.Type, e.Class = "repository.modified", classOf["repository.modified"]
+				e.Type, e.Class = "repository.modified", kinds["repository.modified"].class
 			}
 			e.Repo, e.Ref, e.Actor = repoOf(string(r.Project)), ref, v.Submitter.gerrit()
 			e.Commit = commitOf(string(r.New))

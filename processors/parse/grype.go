@@ -136,7 +136,7 @@ func (m *grypeMatch) event(out *Out, typ, raw, distro string) *pipeline.Event {
 		v.File = string(m.Artifact.Locations[0].Path)
 	}
 	e := out.vulnerability(&v)
-	e.Type, e.Class, e.Raw = typ, classOf[typ], raw
+	e.Type, e.Class, e.Raw = typ, kinds[typ].class, raw
 	e.Outcome = pipeline.OutcomeUnknown
 	settleFinding(e)
 	e.SetAttr("fix.state", string(w.Fix.State))

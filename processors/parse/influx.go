@@ -33,11 +33,11 @@ var influx = Format{
 		return false
 	},
 	Parse: func(in *Input, out *Out) error {
+		var p influxPoint
 		eachLine(in, out, func(l string) error {
 			if l = strings.TrimSpace(l); l[0] == '#' {
 				return nil
 			}
-			var p influxPoint
 			if err := p.read(l); err != nil {
 				return err
 			}
@@ -48,52 +48,57 @@ var influx = Format{
 	},
 }
 
-// influxPoint is a line cut into its three parts.
+// influxPoint is a line taken apart. It can be read into again.
 type influxPoint struct {
-	measurement, tags, fields, stamp string
+	measurement, stamp string
+	tags               []pipeline.Attr
+	fields             []influxField
+}
+
+type influxField struct {
+	key, text string // text is the value of a string or boolean, and the digits of a number
+	number    float64
+	kind      byte // n for a number, s for a string, b for a boolean
 }
 
 var errInflux = errors.New("influx-line: not 'measurement[,tag=value] field=value [time]'")
 
 func (p *influxPoint) read(l string) error {
-	n := influxEnd(l, " ")
+	p.tags, p.fields = p.tags[:0], p.fields[:0]
+	n := influxEnd(l, ' ')
 	if n <= 0 || n == len(l) {
 		return errInflux
 	}
-	head, rest := l[:n], strings.TrimLeft(l[n:], " ")
-	if m := influxEnd(head, ","); m < len(head) {
-		p.measurement, p.tags = head[:m], head[m+1:]
-	} else {
-		p.measurement = head
+	head, rest := l[:n], l[n:]
+	for rest != "" && rest[0] == ' ' {
+		rest = rest[1:]
 	}
+	m := influxEnd(head, ',')
+	p.measurement = head[:m]
 	if p.measurement == "" || strings.ContainsAny(p.measurement, `"{}<>`) {
 		return errInflux
 	}
-	n = fieldsEnd(rest)
-	p.fields, p.stamp = rest[:n], strings.TrimSpace(rest[n:])
-	if p.stamp != "" && digits(strings.TrimPrefix(p.stamp, "-")) != len(strings.TrimPrefix(p.stamp, "-")) {
+	p.measurement = influxText(p.measurement)
+	if m < len(head) && !p.readTags(head[m+1:]) {
 		return errInflux
 	}
-	bad := !eachTag(p.tags, func(_, _ string) {})
-	fields := 0
-	ok := eachFieldValue(p.fields, func(_ string, value string) {
-		fields++
-		if _, kind := influxValue(value); kind == 0 {
-			bad = true
-		}
-	})
-	if !ok || bad || fields == 0 {
+	n = fieldsEnd(rest)
+	p.stamp = strings.TrimSpace(rest[n:])
+	if number := strings.TrimPrefix(p.stamp, "-"); digits(number) != len(number) {
+		return errInflux
+	}
+	if !p.readFields(rest[:n]) || len(p.fields) == 0 {
 		return errInflux
 	}
 	return nil
 }
 
-// influxEnd returns the index of the first of the characters that no backslash stands before.
-func influxEnd(s, stop string) int {
+// influxEnd returns the index of the first stop that no backslash stands before.
+func influxEnd(s string, stop byte) int {
 	for i := 0; i < len(s); i++ {
 		if s[i] == '\\' {
 			i++
-		} else if strings.IndexByte(stop, s[i]) >= 0 {
+		} else if s[i] == stop {
 			return i
 		}
 	}
@@ -118,29 +123,29 @@ func fieldsEnd(s string) int {
 	return len(s)
 }
 
-func eachTag(s string, f func(key, value string)) bool {
+func (p *influxPoint) readTags(s string) bool {
 	for s != "" {
-		n := influxEnd(s, ",")
+		n := influxEnd(s, ',')
 		tag := s[:n]
 		if s = s[n:]; s != "" {
 			s = s[1:]
 		}
-		i := influxEnd(tag, "=")
+		i := influxEnd(tag, '=')
 		if i <= 0 || i == len(tag) {
 			return false
 		}
-		f(influxText(tag[:i]), influxText(tag[i+1:]))
+		p.tags = append(p.tags, pipeline.Attr{Key: influxText(tag[:i]), Value: influxText(tag[i+1:])})
 	}
 	return true
 }
 
-func eachFieldValue(s string, f func(key, value string)) bool {
+func (p *influxPoint) readFields(s string) bool {
 	for s != "" {
-		i := influxEnd(s, "=")
+		i := influxEnd(s, '=')
 		if i <= 0 || i+1 >= len(s) {
 			return false
 		}
-		key := s[:i]
+		f := influxField{key: influxText(s[:i])}
 		s = s[i+1:]
 		n := 0
 		if s[0] == '"' {
@@ -148,9 +153,12 @@ func eachFieldValue(s string, f func(key, value string)) bool {
 				return false
 			}
 		} else {
-			n = influxEnd(s, ",")
+			n = influxEnd(s, ',')
 		}
-		f(influxText(key), s[:n])
+		if !f.read(s[:n]) {
+			return false
+		}
+		p.fields = append(p.fields, f)
 		if s = s[n:]; s != "" {
 			if s[0] != ',' {
 				return false
@@ -170,99 +178,88 @@ func influxText(s string) string {
 	return influxEscapes.Replace(s)
 }
 
-// influxValue reads a field's value. Its kind is n for a number, s for text, b for a boolean, 0 for none of them.
-func influxValue(s string) (float64, byte) {
-	if s == "" {
-		return 0, 0
+// read reads a field's value; it is false where that is none.
+func (f *influxField) read(s string) bool {
+	switch s {
+	case "":
+		return false
+	case "t", "T", "true", "True", "TRUE", "f", "F", "false", "False", "FALSE":
+		f.text, f.kind = s, 'b'
+		return true
 	}
 	if s[0] == '"' {
-		return 0, 's'
-	}
-	switch s {
-	case "t", "T", "true", "True", "TRUE", "f", "F", "false", "False", "FALSE":
-		return 0, 'b'
+		f.text, f.kind = influxText(s[1:len(s)-1]), 's'
+		return true
 	}
 	if c := s[0]; c != '-' && c != '+' && c != '.' && (c < '0' || c > '9') {
-		return 0, 0
+		return false
 	}
 	if last := s[len(s)-1]; last == 'i' || last == 'u' {
 		s = s[:len(s)-1]
 	}
 	v, err := strconv.ParseFloat(s, 64)
-	if err != nil || math.IsInf(v, 0) {
-		return 0, 0
-	}
-	return v, 'n'
+	f.text, f.number, f.kind = s, v, 'n'
+	return err == nil && !math.IsInf(v, 0)
 }
 
+// events emits an event for each numeric field, and a log for a point that has none.
 func (p *influxPoint) events(out *Out, raw string) {
 	if p.measurement == "netflow" && p.flow(out, raw) {
 		return
 	}
-	measurement := influxText(p.measurement)
-	at := unixTime(p.stamp)
 	numbers := 0
-	emit := func(name string, value float64) *pipeline.Event {
-		typ := "metric"
-		if name == "" {
-			typ = "log"
-		}
-		e := out.Event(typ)
-		e.Raw, e.Metric, e.Value, e.Title, e.Severity = raw, name, value, first(name, measurement), pipeline.SeverityInfo
-		if t := storable(at); !at.IsZero() && !t.IsZero() {
-			e.Time = t
-		}
-		eachTag(p.tags, func(key, v string) {
-			switch key {
-			case "host", "hostname":
-				e.Host = hostOf(v)
-			case "instance":
-				e.Host = first(e.Host, hostOf(v))
-			}
-			e.SetAttr(key, v)
-		})
-		eachFieldValue(p.fields, func(key, v string) {
-			switch _, kind := influxValue(v); kind {
-			case 's':
-				e.SetAttr(key, influxText(v[1:len(v)-1]))
-			case 'b':
-				e.SetAttr(key, v)
-			}
-		})
-		return e
-	}
-	eachFieldValue(p.fields, func(key, v string) {
-		value, kind := influxValue(v)
-		if kind != 'n' {
-			return
+	for i := range p.fields {
+		f := &p.fields[i]
+		if f.kind != 'n' {
+			continue
 		}
 		numbers++
-		name := measurement
-		if key != "value" && key != "gauge" && key != "counter" {
-			name += "." + key
+		name := p.measurement
+		if f.key != "value" && f.key != "gauge" && f.key != "counter" {
+			name = out.join(name, ".", f.key)
 		}
-		dbSize(emit(name, value))
-	})
-	if numbers == 0 {
-		emit("", 0)
+		e := p.event(out.Event("metric"), raw)
+		e.Title, e.Metric, e.Value = name, name, f.number
+		dbSize(e)
 	}
+	if numbers == 0 {
+		p.event(out.Event("log"), raw).Title = p.measurement
+	}
+}
+
+// event fills in what the events of all fields have.
+func (p *influxPoint) event(e *pipeline.Event, raw string) *pipeline.Event {
+	e.Raw, e.Severity = raw, pipeline.SeverityInfo
+	if t := storable(unixTime(p.stamp)); !t.IsZero() {
+		e.Time = t
+	}
+	for _, tag := range p.tags {
+		switch tag.Key {
+		case "host", "hostname":
+			e.Host = hostOf(tag.Value)
+		case "instance":
+			e.Host = first(e.Host, hostOf(tag.Value))
+		}
+		e.SetAttr(tag.Key, tag.Value)
+	}
+	for i := range p.fields {
+		if f := &p.fields[i]; f.kind != 'n' {
+			e.SetAttr(f.key, f.text)
+		}
+	}
+	return e
 }
 
 // flow emits a point of Telegraf's netflow input as a flow, where it is one.
 func (p *influxPoint) flow(out *Out, raw string) bool {
 	f := flow{start: storable(unixTime(p.stamp))}
-	eachTag(p.tags, func(key, v string) {
-		if key == "source" {
-			f.router = v
+	for _, tag := range p.tags {
+		if tag.Key == "source" {
+			f.router = tag.Value
 		}
-	})
-	eachFieldValue(p.fields, func(key, v string) {
-		if len(v) > 1 && v[0] == '"' {
-			v = influxText(v[1 : len(v)-1])
-		} else {
-			v = strings.TrimRight(v, "iu")
-		}
-		switch key {
+	}
+	for i := range p.fields {
+		switch v := p.fields[i].text; p.fields[i].key {
 		case "src":
 			f.src = v
 		case "dst":
@@ -280,7 +277,7 @@ func (p *influxPoint) flow(out *Out, raw string) bool {
 		case "tcp_flags":
 			f.flags = v
 		}
-	})
+	}
 	if f.src == "" || f.dst == "" {
 		return false
 	}

@@ -42,7 +42,7 @@ func dbSize(e *pipeline.Event) {
 	if e.DBName == "" && e.DBObject == "" {
 		return
 	}
-	e.Type, e.Class = "db.size", classOf["db.size"]
+	e.Type, e.Class = "db.size", kinds["db.size"].class
 	e.Title = "size of " + first(e.DBName, "database")
 	if e.DBObject != "" {
 		e.Title += " " + e.DBObject

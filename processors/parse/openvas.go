@@ -125,7 +125,7 @@ func (r *openvasReport) event(out *Out, v *openvasResult) {
 	e := out.Event("vulnerability.found")
 	severity := openvasSeverity(v.Threat, floatOf(first(v.Severity, v.NVT.Base)))
 	if strings.EqualFold(v.Threat, "False Positive") || floatOf(v.Severity) < 0 {
-		e.Type, e.Class = "finding.suppressed", classOf["finding.suppressed"]
+		e.Type, e.Class = "finding.suppressed", kinds["finding.suppressed"].class
 	}
 	settleFinding(e)
 	r.results++

@@ -84,6 +84,8 @@ type Out struct {
 
 	ids     pipeline.IDPrefix // of the record's coordinates, or of the piece's content
 	idsMade bool
+	kinds   lastKind
+	text    []byte // what join gave out, and room for more; never written twice
 }
 
 // Event appends an event of the given type (empty: the format's first) and returns it for the format to fill. The
@@ -93,7 +95,7 @@ func (o *Out) Event(typ string) *pipeline.Event {
 		typ = o.format.Types[0]
 	}
 	e := o.batch.Next(o.record)
-	e.Source, e.Phase, e.Type, e.Class = o.format.Name, o.format.Phase, typ, classOf[typ]
+	e.Source, e.Phase, e.Type, e.Class = o.format.Name, o.format.Phase, typ, o.kinds.of(typ).class
 	e.Raw = o.piece.Text()
 	o.named = append(o.named, false)
 	return e
@@ -101,6 +103,23 @@ func (o *Out) Event(typ string) *pipeline.Event {
 
 // events returns the piece's events so far, for formats that learn at its end what is true of all.
 func (o *Out) events() []pipeline.Event { return o.batch.Events[o.first:] }
+
+// join returns the parts as one text. Texts of many events share their memory, as those that lie in the record do.
+func (o *Out) join(parts ...string) string {
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	if cap(o.text)-len(o.text) < n {
+		const chunk = 16 << 10
+		o.text = make([]byte, 0, max(chunk, n))
+	}
+	from := len(o.text)
+	for _, p := range parts {
+		o.text = append(o.text, p...)
+	}
+	return alias(o.text[from:])
+}
 
 // ID gives the event an identity of its own, from what names it at its source: equal parts give an equal id. Formats that
 // have such names (a commit's hash, an alert's number) call it; for others the driver takes content or coordinates.
@@ -245,7 +264,7 @@ func (p *Parser) Process(_ context.Context, b *pipeline.Batch) error {
 func (p *Parser) record(b *pipeline.Batch, i int) {
 	r := &b.Records[i]
 	o := &p.out
-	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], keyIDs: o.keyIDs, named: o.named[:0], ids: o.ids}
+	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], keyIDs: o.keyIDs, named: o.named[:0], ids: o.ids, text: o.text}
 	failed := len(b.Failures)
 
 	data, err := p.payload(r.Value)
@@ -382,7 +401,7 @@ func (p *Parser) finish(o *Out, r *pipeline.Record) {
 	o.seq += len(events)
 	p.redact(o, events)
 	for i := range events {
-		if e := &events[i]; e.FindingKey == 0 && findingTypes[e.Type] {
+		if e := &events[i]; e.FindingKey == 0 && o.kinds.of(e.Type).finding {
 			e.FindingKey = findingKey(e)
 		}
 	}
@@ -412,20 +431,40 @@ func (p *Parser) fingerprint(secret string) string {
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// classOf gives an event type's usual OCSF class.
-var classOf = func() map[string]uint16 {
-	m := make(map[string]uint16, len(schemas.EventTypes))
+// kind is what an event's type says of it.
+type kind struct {
+	class   uint16 // its usual OCSF class
+	finding bool   // somebody has to decide about it
+}
+
+// kinds are those of all event types.
+var kinds = func() map[string]kind {
+	m := make(map[string]kind, len(schemas.EventTypes))
 	for _, t := range schemas.EventTypes {
-		m[t.Name] = t.Class
+		m[t.Name] = kind{class: t.Class}
+	}
+	for _, name := range []string{
+		"secret.detected", "vulnerability.found", "malware.detected", "compliance.checked", "finding.blocked", "finding.corrected",
+		"finding.accepted", "finding.verified", "finding.reopened", "finding.suppressed",
+	} {
+		k := m[name]
+		k.finding = true
+		m[name] = k
 	}
 	return m
 }()
 
-// findingTypes are the event types that are findings: what somebody has to decide about.
-var findingTypes = map[string]bool{
-	"secret.detected": true, "vulnerability.found": true, "malware.detected": true, "compliance.checked": true,
-	"finding.blocked": true, "finding.corrected": true, "finding.accepted": true, "finding.verified": true,
-	"finding.reopened": true, "finding.suppressed": true,
+// lastKind remembers the kind that was asked for last: a log's events are mostly of one type.
+type lastKind struct {
+	name string
+	kind kind
+}
+
+func (l *lastKind) of(name string) kind {
+	if l.name != name {
+		l.name, l.kind = name, kinds[name]
+	}
+	return l.kind
 }
 
 // findingKey names a finding over runs, tools' versions, commits and lines: project, kind, rule or vulnerability, package

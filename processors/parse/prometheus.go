@@ -111,10 +111,12 @@ func (p *promSample) read(l string, label func(name, value string)) error {
 		n++
 	}
 	p.name = l[:n]
-	l = strings.TrimLeft(l[n:], " \t")
+	l = skipBlanks(l[n:])
 	if strings.HasPrefix(l, "{") {
 		for l = l[1:]; ; {
-			l = strings.TrimLeft(l, " \t,")
+			for l = skipBlanks(l); l != "" && l[0] == ','; {
+				l = skipBlanks(l[1:])
+			}
 			if strings.HasPrefix(l, "}") {
 				l = l[1:]
 				break
@@ -123,7 +125,7 @@ func (p *promSample) read(l string, label func(name, value string)) error {
 			if err != nil {
 				return err
 			}
-			l = strings.TrimLeft(rest, " \t")
+			l = skipBlanks(rest)
 			if !strings.HasPrefix(l, "=") { // {"metric.name", label="value"}
 				if p.name != "" {
 					return errSample
@@ -131,7 +133,7 @@ func (p *promSample) read(l string, label func(name, value string)) error {
 				p.name = key
 				continue
 			}
-			l = strings.TrimLeft(l[1:], " \t")
+			l = skipBlanks(l[1:])
 			value, rest, err := promString(l)
 			if err != nil {
 				return err
@@ -149,7 +151,7 @@ func (p *promSample) read(l string, label func(name, value string)) error {
 	if p.name == "" {
 		return errSample
 	}
-	l = strings.TrimLeft(l, " \t")
+	l = skipBlanks(l)
 	number, rest, _ := strings.Cut(l, " ")
 	v, err := strconv.ParseFloat(number, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) {
@@ -163,6 +165,14 @@ func (p *promSample) read(l string, label func(name, value string)) error {
 		}
 	}
 	return nil
+}
+
+// skipBlanks cuts blanks and tabs off the beginning of s.
+func skipBlanks(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	return s
 }
 
 // nameByte allows the dots of OpenTelemetry and Graphite bridges beside Prometheus's own characters.

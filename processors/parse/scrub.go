@@ -14,26 +14,44 @@ func (p *Parser) scrub(s string) string {
 
 // run scrubs the text.
 func (c *scrubber) run() string {
-	s := c.s
-	before := marks[0].before
-	for i := 0; i < len(s); {
-		m := &marks[s[i]]
-		if before&m.at == 0 {
-			before = m.before
-			i++
-			continue
+	for i := 0; ; {
+		if i = nextTrigger(c.s, i); i == len(c.s) {
+			break
 		}
-		if s[i] == ':' && i > 3 && s[i-1] == '"' && s[i-2] != '\\' && !secretEnds[s[i-2]&31][s[i-3]&31] {
-			i++ // behind the key of a JSON member that names no secret
-		} else {
-			i = c.look(m.trigger, i)
-		}
-		before = marks[s[i-1]].before
+		i = c.look(i)
 	}
 	if c.out == nil {
-		return s
+		return c.s
 	}
-	return string(append(c.out, s[c.done:]...))
+	return string(append(c.out, c.s[c.done:]...))
+}
+
+// nextTrigger returns the first index from i on at which a trigger ends, len(s) where there is none. It takes four bytes a
+// step, because a text is mostly nothing and this is where the time goes.
+func nextTrigger(s string, i int) int {
+	before, third := marks[0]>>fieldBits, marks[0]>>(2*fieldBits) // what s[i-1] and s[i-2] allow at s[i]
+	if i > 0 {
+		before = marks[s[i-1]] >> fieldBits
+	}
+	if i > 1 {
+		third = marks[s[i-2]] >> (2 * fieldBits)
+	}
+	for ; i+4 <= len(s); i += 4 {
+		m0, m1, m2, m3 := marks[s[i]], marks[s[i+1]], marks[s[i+2]], marks[s[i+3]]
+		b1, b2, b3 := m0>>fieldBits, m1>>fieldBits, m2>>fieldBits
+		if (m0&before&third|m1&b1&(before>>fieldBits)|m2&b2&(b1>>fieldBits)|m3&b3&(b2>>fieldBits))&fieldMask != 0 {
+			break
+		}
+		before, third = m3>>fieldBits, b3>>fieldBits
+	}
+	for ; i < len(s); i++ {
+		m := marks[s[i]]
+		if m&before&third&fieldMask != 0 {
+			return i
+		}
+		before, third = m>>fieldBits, before>>fieldBits
+	}
+	return len(s)
 }
 
 // scrubber is one scrubbing of one text.
@@ -83,107 +101,108 @@ func isMasked(s string) bool {
 	return false
 }
 
-// trigger is what a byte may be part of, given the byte before it.
-type trigger uint8
+// trigger is three bytes that could be part of a secret or of what names one: the last byte, which look is called at,
+// the one before it and the one before that. NUL stands for the text's beginning.
+type trigger struct {
+	last, before, third func(byte) bool
+}
 
+var triggers = [...]trigger{
+	{in("=:>"), not(isWord), any3(isNameEnd, not(isWord), in("27"))}, // password": password =
+	{in("=:>"), isNameEnd, isNameEndBut1},                            // password:
+	{in("=:"), in("27"), in("2")},                                    // password%22:
+	{in("%"), always, always},                                        // password%3d http%3a
+	{in("'"), in(` (\`), in("yYdD \t\\(")},                           // IDENTIFIED BY '
+	{in("/"), in(`/\`), in(":/")},                                    // http:// http:\/\/
+	{in("A"), in("A"), in(":")},                                      // 123456789:AA
+	{in("-"), in("-"), always},                                       // -----BEGIN --password
+	{in("J"), in("y"), in("e")},                                      // eyJ
+	{in("KS"), in("A"), always},                                      // AKIA ASIA
+	{in("eE"), in("bB"), any3(not(isWord), in("nrt"), isHex)},        // Bearer
+	{in("~"), in("Q"), always},                                       // client secrets of Azure
+	tokenTrigger('_'), tokenTrigger('.'), tokenTrigger('-'), tokenTrigger('z'),
+}
+
+// isNameEnd reports whether names of secrets end in c, and isNameEndBut1 whether it is their last byte but one.
+func isNameEnd(c byte) bool { return secretNames[lower(c)] != nil }
+
+func isNameEndBut1(c byte) bool {
+	for _, ends := range secretEnds {
+		if isWord(c) && ends[c&31] {
+			return true
+		}
+	}
+	return false
+}
+
+func tokenTrigger(end byte) trigger {
+	return trigger{
+		last:   in(string(end)),
+		before: func(c byte) bool { return tokenPrefixes[c][tokenEnd(end)] != nil },
+		third: func(c byte) bool {
+			for b := range tokenPrefixes {
+				if tokenThirds[b][tokenEnd(end)]>>(c&31)&1 != 0 {
+					return true
+				}
+			}
+			return false
+		},
+	}
+}
+
+func always(byte) bool { return true }
+
+func in(set string) func(byte) bool {
+	return func(c byte) bool { return strings.IndexByte(set, c) >= 0 }
+}
+
+func not(f func(byte) bool) func(byte) bool { return func(c byte) bool { return !f(c) } }
+
+func any3(f, g, h func(byte) bool) func(byte) bool {
+	return func(c byte) bool { return f(c) || g(c) || h(c) }
+}
+
+// A mark has three fields of a bit for each trigger: whether the byte can be its last, the one before, the third.
 const (
-	noTrigger    trigger = iota
-	trigValue            // = or : ends the name of a value
-	trigElement          // > ends an XML tag
-	trigEscape           // % begins an escaped = or :
-	trigQuote            // ' opens what SQL sets as a password
-	trigURL              // / is the last of ://
-	trigUnder            // the last byte of a token's prefix
-	trigDot              // the same
-	trigZ                // the same
-	trigDash             // - is that, or begins a private key or an option
-	trigJWT              // J of eyJ
-	trigAWS              // K of AKIA, S of ASIA
-	trigBearer           // B of Bearer
-	trigAzureKey         // ~ within a client secret of Azure
-	trigCount
+	fieldBits = len(triggers)
+	fieldMask = 1<<fieldBits - 1
 )
 
-var triggers = [256]trigger{
-	'=': trigValue, ':': trigValue, '>': trigElement, '%': trigEscape, '\'': trigQuote, '/': trigURL,
-	'_': trigUnder, '.': trigDot, 'z': trigZ, '-': trigDash,
-	'J': trigJWT, 'K': trigAWS, 'S': trigAWS, 'B': trigBearer, 'b': trigBearer, '~': trigAzureKey,
-}
-
-// follows reports whether a trigger means anything behind that byte; 0 is the text's beginning.
-func follows(t trigger, b byte) bool {
-	word := isWord(b)
-	switch t {
-	case noTrigger:
-		return false
-	case trigValue, trigElement:
-		return !word || secretNames[lower(b)] != nil || b >= '0' && b <= '9'
-	case trigURL:
-		return b == '/' || b == '\\'
-	case trigUnder:
-		return tokenPrefixes[b][tokenEnd('_')] != nil
-	case trigDot:
-		return tokenPrefixes[b][tokenEnd('.')] != nil
-	case trigZ:
-		return tokenPrefixes[b][tokenEnd('z')] != nil
-	case trigDash:
-		return tokenPrefixes[b][tokenEnd('-')] != nil || b == '-'
-	case trigQuote:
-		return b == ' ' || b == '(' || b == '\\'
-	case trigBearer:
-		return !word || b == 'n' || b == 'r' || b == 't' // \n and the like
-	case trigJWT:
-		return b == 'y'
-	case trigAWS:
-		return b == 'A'
-	case trigAzureKey:
-		return b == 'Q'
-	}
-	return true
-}
-
-// marks says of each byte which trigger it is, and as bits which triggers mean something behind it.
-var marks = func() (m [256]struct {
-	at, before uint32
-	trigger    trigger
-}) {
-	for b := range m {
-		m[b].trigger = triggers[b]
-		m[b].at = 1 << triggers[b]
-		for t := noTrigger + 1; t < trigCount; t++ {
-			if follows(t, byte(b)) {
-				m[b].before |= 1 << t
+var marks = func() (marks [256]uint64) {
+	for c := range marks {
+		for bit, t := range triggers {
+			for field, can := range [...]func(byte) bool{t.last, t.before, t.third} {
+				if can(byte(c)) {
+					marks[c] |= 1 << (field*fieldBits + bit)
+				}
 			}
 		}
 	}
-	return m
+	return marks
 }()
 
-// look looks at the trigger at s[i] and returns where to go on.
-func (c *scrubber) look(t trigger, i int) int {
+// look looks at the bytes that end with s[i] and returns where to go on.
+func (c *scrubber) look(i int) int {
 	s := c.s
-	switch t {
-	case trigValue:
-		if s[i] == ':' && i+2 < len(s) {
-			switch {
-			case s[i+1] == 'A' && s[i+2] == 'A':
-				if next := c.telegram(i); next > 0 {
-					return next
-				}
-			case s[i+1] == '/' && s[i+2] == '/', strings.HasPrefix(s[i+1:], `\/\/`):
-				return i + 1 // a URL's scheme
-			}
+	switch s[i] {
+	case ':':
+		if strings.HasPrefix(s[i+1:], "//") || strings.HasPrefix(s[i+1:], `\/\/`) {
+			return i + 1 // a URL's scheme
 		}
 		return c.named(i, i+1)
-	case trigURL:
-		if i > 1 && s[i-1] == '/' && s[i-2] == ':' || i > 3 && s[i-4:i] == `:\/\` {
-			return c.userinfo(i+1, false)
-		}
-	case trigElement:
+	case '=':
+		return c.named(i, i+1)
+	case '>':
 		if k := c.key(i); k.class != notSecret && k.start > 0 && s[k.start-1] == '<' {
 			return c.value(k, i+1)
 		}
-	case trigEscape:
+	case '/':
+		if i > 1 && s[i-1] == '/' && s[i-2] == ':' || i > 3 && s[i-4:i] == `:\/\` {
+			return c.userinfo(i+1, false)
+		}
+	case 'A':
+		return c.telegram(i - 2)
+	case '%':
 		if hasFold(s[i:], "%3d") {
 			return c.named(i, i+3)
 		}
@@ -193,24 +212,24 @@ func (c *scrubber) look(t trigger, i int) int {
 			}
 			return c.named(i, i+3)
 		}
-	case trigQuote:
+	case '\'':
 		return c.sqlPassword(i)
-	case trigUnder, trigDot, trigZ:
+	case '_', '.', 'z':
 		return c.token(i)
-	case trigDash:
+	case '-':
 		if i > c.done && s[i-1] == '-' {
 			return c.dashes(i)
 		}
 		return c.token(i)
-	case trigJWT:
+	case 'J':
 		return c.jwt(i)
-	case trigAWS:
+	case 'K', 'S':
 		return c.aws(i)
-	case trigBearer:
-		if i+8 < len(s) && s[i+1]|0x20 == 'e' && hasFold(s[i:], "bearer ") && c.wordStart(i) {
-			return c.bearer(i + 7)
+	case 'e', 'E':
+		if i > 0 && hasFold(s[i-1:], "bearer ") && c.wordStart(i-1) {
+			return c.bearer(i + 6)
 		}
-	case trigAzureKey:
+	case '~':
 		return c.azureSecret(i)
 	}
 	return i + 1

@@ -66,6 +66,10 @@ type secretName struct {
 
 // named looks for a secret's name before the separator at s[i] and masks the value that begins at or after s[from].
 func (c *scrubber) named(i, from int) int {
+	s := c.s
+	if i > 3 && s[i-1] == '"' && s[i-2] != '\\' && !secretEnds[s[i-2]&31][s[i-3]&31] {
+		return i + 1 // most keys of JSON
+	}
 	k := c.key(i)
 	if k.class == notSecret {
 		return i + 1

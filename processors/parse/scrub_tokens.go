@@ -33,6 +33,18 @@ var tokenPrefixes = func() (byLast [256][4][]tokenPrefix) {
 	return byLast
 }()
 
+// tokenThirds has, as bits, the last bytes but two of those prefixes: names in logs end like some of them.
+var tokenThirds = func() (bits [256][4]uint32) {
+	for b := range tokenPrefixes {
+		for end, list := range tokenPrefixes[b] {
+			for _, t := range list {
+				bits[b][end] |= 1 << (t.prefix[len(t.prefix)-3] & 31)
+			}
+		}
+	}
+	return bits
+}()
+
 // tokenEnd numbers the bytes that prefixes of tokens end in.
 func tokenEnd(c byte) int {
 	switch c {
@@ -56,11 +68,11 @@ func tokenChar(c byte, chars string) bool {
 
 // token masks a token whose prefix ends with s[i].
 func (c *scrubber) token(i int) int {
-	if i == c.done {
+	s, end := c.s, tokenEnd(c.s[i])
+	if i < c.done+2 || tokenThirds[s[i-1]][end]>>(s[i-2]&31)&1 == 0 {
 		return i + 1
 	}
-	s := c.s
-	for _, t := range tokenPrefixes[s[i-1]][tokenEnd(s[i])] {
+	for _, t := range tokenPrefixes[s[i-1]][end] {
 		start := i + 1 - len(t.prefix)
 		if start < c.done || s[start] != t.prefix[0] || s[start:i+1] != t.prefix || !c.wordStart(start) {
 			continue
@@ -276,7 +288,7 @@ func (c *scrubber) azureSecret(i int) int {
 	return c.mask(start, end)
 }
 
-// telegram masks the token of a Telegram bot, whose colon is s[i]. It returns 0 where it is none.
+// telegram masks the token of a Telegram bot, whose colon is s[i] and followed by two A.
 func (c *scrubber) telegram(i int) int {
 	s := c.s
 	digits := 0
@@ -286,7 +298,7 @@ func (c *scrubber) telegram(i int) int {
 	if end := run(s, i+1); digits >= 8 && digits <= 10 && end-i > 33 {
 		return c.mask(i+1, end)
 	}
-	return 0
+	return i + 3
 }
 
 // userinfo masks the password, or a token instead of a user, in the URL whose authority begins at s[i].

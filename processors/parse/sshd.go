@@ -112,7 +112,7 @@ func (v *authVerdict) fill(e *pipeline.Event) {
 		e.Severity, e.Disposition = pipeline.SeverityMedium, pipeline.DispositionDetected
 		e.Rule = v.reason
 	}
-	if e.Class == classOf["auth.failed"] {
+	if e.Class == kinds["auth.failed"].class {
 		if e.SetAttr("auth.evidence", "verdict"); v.trace {
 			e.SetAttr("auth.evidence", "trace")
 		}

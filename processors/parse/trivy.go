@@ -158,7 +158,7 @@ func (c *trivyContext) result(out *Out, r *trivyResult) int {
 	for i := range r.Modified {
 		m := &r.Modified[i].Value
 		e := c.vulnerability(out, r, &m.Finding, r.Modified[i].Raw)
-		e.Type, e.Class, e.Outcome = "finding.suppressed", classOf["finding.suppressed"], pipeline.OutcomeUnknown
+		e.Type, e.Class, e.Outcome = "finding.suppressed", kinds["finding.suppressed"].class, pipeline.OutcomeUnknown
 		settleFinding(e)
 		e.SetAttr("reason", string(first(m.Statement, m.Status)))
 		c.about(e)
@@ -207,7 +207,7 @@ func (c *trivyContext) misconfiguration(out *Out, r *trivyResult, m *trivyMiscon
 	case "PASS":
 		e.Outcome, e.Severity = pipeline.OutcomeSuccess, pipeline.SeverityInfo
 	case "EXCEPTION":
-		e.Type, e.Class = "finding.suppressed", classOf["finding.suppressed"]
+		e.Type, e.Class = "finding.suppressed", kinds["finding.suppressed"].class
 		settleFinding(e)
 	default:
 		e.Outcome, e.Disposition = pipeline.OutcomeFailure, pipeline.DispositionDetected

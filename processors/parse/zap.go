@@ -173,7 +173,7 @@ func zapTime(s string) time.Time {
 func (s *zapSite) alert(out *Out, a *zapAlert) *pipeline.Event {
 	e := out.Event("vulnerability.found")
 	if a.Confidence == "0" {
-		e.Type, e.Class = "finding.suppressed", classOf["finding.suppressed"]
+		e.Type, e.Class = "finding.suppressed", kinds["finding.suppressed"].class
 	}
 	settleFinding(e)
 	e.Time, e.Rule = s.at, string(first(a.PluginID, a.Ref))
