@@ -57,6 +57,11 @@ hostile: ## every source format against megabytes of hostile input
 reload: ## 1,000 reloads of the rules under load
 	CGO_ENABLED=1 $(GO) test -race -run TestReloadsUnderLoad -v ./processors/rule/ruletest -reloads 1000
 
+.PHONY: e2e
+e2e: ## the database sampler against real servers: Debian's postgresql and mariadb-server must be installed
+	$(GO) vet -tags e2e ./pipeline/sample
+	$(GO) test -tags e2e -count=1 ./pipeline/sample
+
 .PHONY: bench
 bench: ## benchmarks of the hot paths, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./...

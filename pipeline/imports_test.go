@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"pipeline/pipelinetest": {"pipeline"},
 	// The way in for what speaks HTTP: a request becomes a record of Kafka and nothing else.
 	"pipeline/receive": {"pipeline", "pipeline/kafka"},
+	"pipeline/sample":  {},
 
 	"processors/parse":           {"pipeline", "schemas"},
 	"processors/parse/parsetest": {"pipeline", "processors/parse", "schemas"},
@@ -49,6 +50,8 @@ var knownTo = map[string][]string{
 	"github.com/ebitengine/purego": {"pipeline/embedded"},
 	"github.com/gaissmai/bart":     {"processors/enrich"},
 	"github.com/oschwald/":         {"processors/enrich"},
+	"github.com/jackc/":            {"pipeline/sample"},
+	"github.com/go-sql-driver/":    {"pipeline/sample"},
 }
 
 func TestImportsRunDownwards(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
 	"github.com/tocsin-project/tocsin/pipeline/kafka"
 	"github.com/tocsin-project/tocsin/pipeline/receive"
+	"github.com/tocsin-project/tocsin/pipeline/sample"
 	"github.com/tocsin-project/tocsin/processors/enrich"
 	"github.com/tocsin-project/tocsin/processors/mapping"
 	"github.com/tocsin-project/tocsin/processors/parse"
@@ -34,6 +35,7 @@ type Config struct {
 	Rules      RulesConfig      `yaml:"rules"`
 	Flush      FlushConfig      `yaml:"flush"`
 	Receive    receive.Config   `yaml:"receive"`
+	Sample     sample.Config    `yaml:"sample"`
 	Admin      AdminConfig      `yaml:"admin"`
 	Log        LogConfig        `yaml:"log"`
 }
@@ -88,6 +90,7 @@ func DefaultConfig() Config {
 		Rules:      RulesConfig{Library: true, Lateness: 2 * time.Minute},
 		Flush:      FlushConfig{Rows: 65536, Bytes: 64 << 20, Interval: time.Second},
 		Receive:    receive.DefaultConfig(),
+		Sample:     sample.DefaultConfig(),
 		Admin:      AdminConfig{Listen: "127.0.0.1:9410"},
 		Log:        LogConfig{Level: "info", Format: "json"},
 	}
@@ -128,6 +131,9 @@ func (c *Config) expandSecrets() error {
 			secrets[fmt.Sprintf("receive.routes[%d].secrets[%d]", i, j)] = &r.Secrets[j]
 		}
 	}
+	for i := range c.Sample.Databases {
+		secrets[fmt.Sprintf("sample.databases[%d].dsn", i)] = &c.Sample.Databases[i].DSN
+	}
 	for _, key := range slices.Sorted(maps.Keys(secrets)) {
 		s := secrets[key]
 		m := variable.FindStringSubmatch(*s)
@@ -164,7 +170,7 @@ func (c *Config) validate() error {
 	if _, err := parse.New(c.Parse); err != nil {
 		errs = append(errs, fmt.Errorf("parse.topics: %w", err))
 	}
-	errs = append(errs, c.Enrich.Check(), c.Receive.Check())
+	errs = append(errs, c.Enrich.Check(), c.Receive.Check(), c.Sample.Check())
 	return errors.Join(errs...)
 }
 

@@ -57,7 +57,7 @@ Exit status: 0 fine, 1 the answer is "no" (findings, failed tests, rejected inpu
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		newDemo(), newDev(), newRun(), newReceive(), newSend(), newParse(), newSources(), newCheck(), newRules(), newReplay(), newDetect(), newMigrate(), newSigma(),
+		newDemo(), newDev(), newRun(), newReceive(), newSend(), newSample(), newParse(), newSources(), newCheck(), newRules(), newReplay(), newDetect(), newMigrate(), newSigma(),
 	)
 	return root
 }

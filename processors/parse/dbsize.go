@@ -271,7 +271,7 @@ func (r *sqlRow) add(name, value string) {
 
 // sizeUnit returns the bytes of one unit of a column that is a size, 0 where it is none.
 func sizeUnit(key string) float64 {
-	if strings.Contains(key, "free") || strings.Contains(key, "max") || strings.Contains(key, "avg") || strings.Contains(key, "limit") ||
+	if strings.Contains(key, "free") || strings.Contains(key, "max") || strings.Contains(key, "avg") || strings.Contains(key, "limit") || strings.Contains(key, "capacity") ||
 		strings.HasPrefix(key, "index_") || strings.HasPrefix(key, "toast_") {
 		return 0
 	}
