@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,8 +13,9 @@ import (
 // tocsin.alerts; schemas/alert.schema.json is its published form. Consumers tell versions apart by (ID, Version).
 type Alert struct {
 	ID         uuid.UUID `json:"alert_id"`
-	Version    uint64    `json:"version"` // rises with every record of the same alert
-	Status     string    `json:"status"`  // one of Status*
+	Version    uint64    `json:"version"`            // rises with every record of the same alert
+	Status     string    `json:"status"`             // one of Status*
+	Reopened   uint32    `json:"reopened,omitempty"` // how often it fired again after it was resolved
 	Team       string    `json:"team"`
 	Class      string    `json:"alert_class"` // one of Class*
 	Visibility string    `json:"visibility"`  // one of Visibility*
@@ -47,7 +49,19 @@ type Alert struct {
 	// DetectLatencyMS is the time from the arrival of the last event in Kafka to this record, in milliseconds.
 	DetectLatencyMS uint32 `json:"detect_latency_ms"`
 
+	// ChangedBy is the person who acknowledged or resolved it, or whose silence keeps it quiet; "" where tocsin decided.
+	// Reason is why, Until when that ends (nil for never).
+	ChangedBy   string     `json:"changed_by,omitempty"`
+	Reason      string     `json:"reason,omitempty"`
+	Until       *time.Time `json:"until,omitempty"`
+	Disposition string     `json:"disposition,omitempty"` // one of Dispositions, once a person has said so
+
 	Links AlertLinks `json:"links"`
+
+	// Digest is that of the rule: an alert of another digest is not continued. It is not part of the record.
+	Digest uint64 `json:"-"`
+	// Quiet keeps the record from the team's topic: it is stored only.
+	Quiet bool `json:"-"`
 }
 
 // AlertLinks is where to look next.
@@ -112,6 +126,34 @@ func EncodeAlert(a *Alert, source string, t time.Time) ([]byte, error) {
 		return nil, fmt.Errorf("encode alert %s: %d bytes, at most %d are allowed", a.ID, len(b), MaxAlertBytes)
 	}
 	return b, nil
+}
+
+// foundAlert is an alert on its way from the correlator to the desk.
+type foundAlert struct {
+	Digest uint64 `json:"digest"`
+	Alert  *Alert `json:"alert"`
+}
+
+// EncodeFound returns the record in which detect hands an alert to the desk. The topic is private to tocsin.
+func EncodeFound(a *Alert) ([]byte, error) {
+	b, err := json.Marshal(foundAlert{a.Digest, a})
+	if err != nil {
+		return nil, fmt.Errorf("encode alert %s: %w", a.ID, err)
+	}
+	return b, nil
+}
+
+// DecodeFound reads what EncodeFound wrote.
+func DecodeFound(b []byte) (*Alert, error) {
+	var f foundAlert
+	if err := json.Unmarshal(b, &f); err != nil {
+		return nil, fmt.Errorf("decode found alert: %w", err)
+	}
+	if f.Alert == nil {
+		return nil, errors.New("decode found alert: there is none in it")
+	}
+	f.Alert.Digest = f.Digest
+	return f.Alert, nil
 }
 
 // DecodeAlert reads what EncodeAlert wrote.

@@ -58,20 +58,37 @@ type Publisher interface {
 	Flush(ctx context.Context) error
 }
 
-// Correlator is the state of one partition of the signals topic. Everything since the last Commit is undone by Rollback:
-// a transaction that was aborted must leave no trace, or its signals count twice. It serves one goroutine.
-type Correlator interface {
-	// Process takes the next signal of the partition and appends what it brings about to out.
-	Process(s *Signal, out *Output)
-	// Tick moves on past input partitions that have gone silent. It is called after each poll's signals.
-	Tick(out *Output)
+// Stateful is the state of one partition of a topic that is read in transactions. Everything since the last Commit is undone
+// by Rollback: a transaction that was aborted must leave no trace, or its records count twice. It serves one goroutine.
+type Stateful interface {
 	Commit()
 	Rollback()
 	// Dirty calls f for every state that has changed since the last Commit, as records of a compacted changelog; a nil
 	// value means that the state is gone. The slices are valid until f returns.
 	Dirty(f func(key, value []byte))
-	// Restore takes a record of the changelog, in its order, before the first signal.
+	// Restore takes a record of the changelog, in its order, before the first record.
 	Restore(key, value []byte) error
+}
+
+// Correlator is the state of one partition of the signals topic.
+type Correlator interface {
+	Stateful
+	// Process takes the next signal of the partition and appends what it brings about to out.
+	Process(s *Signal, out *Output)
+	// Tick moves on past input partitions that have gone silent. It is called after each poll's signals.
+	Tick(out *Output)
+}
+
+// Desk is the state of the alerts of a partition's teams: it decides what of that which was found reaches whom. Its time
+// is that of the records, out.Now.
+type Desk interface {
+	Stateful
+	// Found takes an alert that the correlator found, and may change it.
+	Found(a *Alert, out *Output)
+	// Control takes what a person said.
+	Control(c *Control, out *Output)
+	// Tick does what is due by time. It is called after each record.
+	Tick(out *Output)
 }
 
 // Output is what detect's state says. The caller sets Now, its clock, and takes the rest.
@@ -81,6 +98,7 @@ type Output struct {
 	Growth []*Growth
 	// Signals are those of rules that take the alerts of others, for the signals topic.
 	Signals []Signal
+	Letters []DeadLetter // records that nothing could be made of
 }
 
 // Reset empties the output for the next poll.
@@ -88,5 +106,6 @@ func (o *Output) Reset(now time.Time) {
 	clear(o.Alerts)
 	clear(o.Growth)
 	clear(o.Signals)
-	o.Now, o.Alerts, o.Growth, o.Signals = now, o.Alerts[:0], o.Growth[:0], o.Signals[:0]
+	clear(o.Letters)
+	o.Now, o.Alerts, o.Growth, o.Signals, o.Letters = now, o.Alerts[:0], o.Growth[:0], o.Signals[:0], o.Letters[:0]
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline/kafka"
 	"github.com/tocsin-project/tocsin/pipeline/receive"
 	"github.com/tocsin-project/tocsin/pipeline/sample"
+	"github.com/tocsin-project/tocsin/processors/alert"
 	"github.com/tocsin-project/tocsin/processors/enrich"
 	"github.com/tocsin-project/tocsin/processors/mapping"
 	"github.com/tocsin-project/tocsin/processors/parse"
@@ -33,6 +34,7 @@ type Config struct {
 	Parse      parse.Config     `yaml:"parse"`
 	Enrich     enrich.Config    `yaml:"enrich"`
 	Rules      RulesConfig      `yaml:"rules"`
+	Alerts     alert.DeskConfig `yaml:"alerts"`
 	Flush      FlushConfig      `yaml:"flush"`
 	Receive    receive.Config   `yaml:"receive"`
 	Sample     sample.Config    `yaml:"sample"`
@@ -88,6 +90,7 @@ func DefaultConfig() Config {
 		Kafka:      kafka.DefaultConfig(),
 		ClickHouse: ClickHouseConfig{Addrs: []string{"127.0.0.1:9000"}, Database: "tocsin", User: "default"},
 		Rules:      RulesConfig{Library: true, Lateness: 2 * time.Minute},
+		Alerts:     alert.DeskConfig{PerMinute: alert.DefaultPerMinute},
 		Flush:      FlushConfig{Rows: 65536, Bytes: 64 << 20, Interval: time.Second},
 		Receive:    receive.DefaultConfig(),
 		Sample:     sample.DefaultConfig(),
@@ -160,6 +163,7 @@ func (c *Config) validate() error {
 	want(c.Kafka.Group != "", "kafka.group: empty")
 	want(c.Kafka.Partitions > 0, "kafka.partitions: %d, want 1 or more", c.Kafka.Partitions)
 	want(len(c.ClickHouse.Addrs) > 0, "clickhouse.addrs: none is given")
+	want(c.Alerts.PerMinute >= 5 && c.Alerts.PerMinute <= 10_000, "alerts.per_minute: %d, want 5 to 10000", c.Alerts.PerMinute)
 	want(c.Flush.Rows > 0 && c.Flush.Rows <= 1<<20, "flush.rows: %d, want 1 to %d", c.Flush.Rows, 1<<20)
 	want(c.Flush.Bytes > 0 && c.Flush.Bytes <= 256<<20, "flush.bytes: %d, want 1 to %d", c.Flush.Bytes, 256<<20)
 	want(c.Flush.Interval >= 100*time.Millisecond && c.Flush.Interval <= time.Minute, "flush.interval: %v, want 100ms to 1m", c.Flush.Interval)

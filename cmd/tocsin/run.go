@@ -21,6 +21,7 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline/console"
 	"github.com/tocsin-project/tocsin/pipeline/embedded"
 	"github.com/tocsin-project/tocsin/pipeline/kafka"
+	"github.com/tocsin-project/tocsin/processors/alert"
 	"github.com/tocsin-project/tocsin/processors/correlate"
 	"github.com/tocsin-project/tocsin/processors/enrich"
 	"github.com/tocsin-project/tocsin/processors/parse"
@@ -263,6 +264,11 @@ func (a *app) run(ctx context.Context, roles []string) error {
 			return err
 		}
 		g.Go(func() error { return detect.Run(ctx) })
+		desk, err := kafka.NewDesk(ctx, a.cfg.Kafka, a.cfg.Instance, func() pipeline.Desk { return alert.NewDesk(a.rules.Set, a.cfg.Alerts) }, a.now, a.log)
+		if err != nil {
+			return err
+		}
+		g.Go(func() error { return desk.Run(ctx) })
 	}
 	a.started.Store(true)
 	a.log.Info("running", zap.Strings("roles", roles), zap.String("instance", a.cfg.Instance), zap.Int("rules", len(a.rules.Set().Rules)), zap.String("version", version()))

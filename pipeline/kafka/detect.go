@@ -5,7 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -15,38 +16,87 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline"
 )
 
-// Detect is the detect role's member of the consumer group <cfg.Group>-detect. Each round is one Kafka transaction: the
-// signals that were read, the alerts and growth records they led to, the changelog of the state, and the offsets. The state
-// of a partition is restored from its changelog by whoever takes it over.
+// Detect is one stage of the detect role: a member of the consumer group <cfg.Group>-<stage>. Each round is one Kafka
+// transaction: the records that were read, those they led to, the changelog of the state, and the offsets. The state of a
+// partition is restored from its changelog by whoever takes it over.
 type Detect struct {
 	session *kgo.GroupTransactSession
-	start   func() pipeline.Correlator
+	stage   stage
 	log     *zap.Logger
 	now     func() time.Time
 	source  string
 
 	cfg    Config
-	states map[int32]pipeline.Correlator
+	states map[int32]member
 	gone   chan map[string][]int32
+
+	mu     sync.Mutex
+	owned  map[int32]bool // partitions
+	ticked time.Time
+}
+
+// stage is what tells the stages of the detect role apart.
+type stage struct {
+	name   string   // ends the group's name
+	topics []string // read together: the partitions of one number have one state
+	state  string   // changelog topic; the partition of the same number
+	open   func() member
+	// send produces what the state said.
+	send func(out *pipeline.Output, produce func(*kgo.Record)) error
+	// ticks is how often each partition of the first topic gets a record without a value, so that time goes on there; 0
+	// for never.
+	ticks time.Duration
+}
+
+// member is the state of a partition, and what takes a record.
+type member struct {
+	pipeline.Stateful
+	take func(r *kgo.Record, out *pipeline.Output) error
+	// tick is called after the partition's records of each round; nil for nothing.
+	tick func(out *pipeline.Output)
 }
 
 // transactionTimeout is after what time the broker aborts a transaction whose owner has vanished.
 const transactionTimeout = 30 * time.Second
 
-// NewDetect joins the group. instance names this member among others, the same after a restart: a transaction that a
-// crash left open is ended at once by the next start. start makes the state of a partition.
+// NewDetect joins the group <cfg.Group>-detect, which reads signals and finds alerts. instance names this member among
+// others, the same after a restart: a transaction that a crash left open is ended at once by the next start. start makes
+// the state of a partition.
 func NewDetect(cfg Config, instance string, start func() pipeline.Correlator, now func() time.Time, log *zap.Logger) (*Detect, error) {
+	return newStage(cfg, instance, now, log, stage{
+		name: "detect", topics: []string{SignalsTopic}, state: StateTopic,
+		open: func() member {
+			c := start()
+			return member{c, func(r *kgo.Record, out *pipeline.Output) error {
+				s, err := pipeline.DecodeSignal(r.Value)
+				if err == nil {
+					c.Process(&s, out)
+				}
+				return err
+			}, c.Tick}
+		},
+		send: sendFound,
+	})
+}
+
+func newStage(cfg Config, instance string, now func() time.Time, log *zap.Logger, st stage, more ...kgo.Opt) (*Detect, error) {
 	opts, err := cfg.options(log)
 	if err != nil {
 		return nil, err
 	}
-	d := &Detect{cfg: cfg, start: start, log: log, now: now, source: "tocsin/" + instance, states: map[int32]pipeline.Correlator{}, gone: make(chan map[string][]int32, 16)}
-	leave := func(_ context.Context, _ *kgo.Client, gone map[string][]int32) { d.gone <- gone }
-	d.session, err = kgo.NewGroupTransactSession(append(opts,
-		kgo.TransactionalID(cfg.Group+"-detect-"+instance),
+	d := &Detect{
+		stage: st, cfg: cfg, log: log.Named(st.name), now: now, source: "tocsin/" + instance,
+		states: map[int32]member{}, gone: make(chan map[string][]int32, 16), owned: map[int32]bool{},
+	}
+	leave := func(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
+		d.own(gone, false)
+		d.gone <- gone
+	}
+	d.session, err = kgo.NewGroupTransactSession(append(append(opts,
+		kgo.TransactionalID(cfg.Group+"-"+st.name+"-"+instance),
 		kgo.TransactionTimeout(transactionTimeout),
-		kgo.ConsumerGroup(cfg.Group+"-detect"),
-		kgo.ConsumeTopics(SignalsTopic),
+		kgo.ConsumerGroup(cfg.Group+"-"+st.name),
+		kgo.ConsumeTopics(st.topics...),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -54,34 +104,52 @@ func NewDetect(cfg Config, instance string, start func() pipeline.Correlator, no
 		kgo.ProducerLinger(0),
 		// The changelog of a partition's state is the partition of the same number.
 		kgo.RecordPartitioner(partitioner{kgo.StickyKeyPartitioner(nil)}),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, came map[string][]int32) { d.own(came, true) }),
 		kgo.OnPartitionsRevoked(leave),
 		kgo.OnPartitionsLost(leave),
-	)...)
+	), more...)...)
 	if err != nil {
-		return nil, fmt.Errorf("kafka detect: %w", err)
+		return nil, fmt.Errorf("kafka %s: %w", st.name, err)
 	}
 	return d, nil
+}
+
+// own notes which partitions are this member's.
+func (d *Detect) own(changed map[string][]int32, yes bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, n := range changed[d.stage.topics[0]] {
+		if yes {
+			d.owned[n] = true
+		} else {
+			delete(d.owned, n)
+		}
+	}
 }
 
 // Run works until ctx ends or a transaction fails for good.
 func (d *Detect) Run(ctx context.Context) error {
 	defer d.session.Close()
 	for {
-		fetches := d.session.PollRecords(ctx, pollRecords)
+		fetches := d.poll(ctx)
 		if ctx.Err() != nil || fetches.IsClientClosed() {
 			return nil
 		}
 		fetches.EachError(func(topic string, p int32, err error) {
+			if errors.Is(err, context.DeadlineExceeded) {
+				return // nothing came, and time goes on
+			}
 			d.log.Warn("fetch", zap.String("topic", topic), zap.Int32("partition", p), zap.Error(err))
 		})
 		d.forget()
-		if fetches.NumRecords() == 0 {
+		tick := d.stage.ticks > 0 && time.Since(d.ticked) >= d.stage.ticks
+		if fetches.NumRecords() == 0 && !tick {
 			continue
 		}
 		// A transaction that was begun is ended, whatever ctx says: left open, it would hold back whoever takes the
 		// partitions over until the broker times it out.
 		round, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTimeout)
-		err := d.round(round, fetches)
+		err := d.round(round, fetches, tick)
 		cancel()
 		if err != nil {
 			return err
@@ -89,12 +157,22 @@ func (d *Detect) Run(ctx context.Context) error {
 	}
 }
 
+// poll waits for records, no longer than until time has to go on.
+func (d *Detect) poll(ctx context.Context) kgo.Fetches {
+	if d.stage.ticks > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d.stage.ticks)
+		defer cancel()
+	}
+	return d.session.PollRecords(ctx, pollRecords)
+}
+
 // forget drops the state of partitions that others own now.
 func (d *Detect) forget() {
 	for {
 		select {
 		case gone := <-d.gone:
-			for _, n := range gone[SignalsTopic] {
+			for _, n := range gone[d.stage.topics[0]] {
 				delete(d.states, n)
 			}
 		default:
@@ -104,45 +182,31 @@ func (d *Detect) forget() {
 }
 
 // round is one transaction.
-func (d *Detect) round(ctx context.Context, fetches kgo.Fetches) error {
+func (d *Detect) round(ctx context.Context, fetches kgo.Fetches, tick bool) error {
 	if err := d.session.Begin(); err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
-	touched := map[int32]pipeline.Correlator{}
 	sent := kgo.AbortingFirstErrPromise(d.session.Client())
-	var failure error
+	produce := func(r *kgo.Record) { d.session.Produce(ctx, r, sent.Promise()) }
+	partitions := map[int32][]*kgo.Record{}
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-		state := d.states[p.Partition]
-		if state == nil {
-			var err error
-			if state, err = d.restore(ctx, p.Partition); err != nil {
-				failure = errors.Join(failure, err)
-				return
-			}
-			d.states[p.Partition] = state
+		if len(p.Records) > 0 {
+			partitions[p.Partition] = append(partitions[p.Partition], p.Records...)
 		}
-		touched[p.Partition] = state
-		out := pipeline.Output{Now: d.now()}
-		for _, r := range p.Records {
-			s, err := pipeline.DecodeSignal(r.Value)
-			if err != nil {
-				failure = errors.Join(failure, fmt.Errorf("%s/%d offset %d: %w", r.Topic, r.Partition, r.Offset, err))
-				continue
-			}
-			state.Process(&s, &out)
-		}
-		state.Tick(&out)
-		state.Dirty(func(key, value []byte) {
-			d.session.Produce(ctx, &kgo.Record{Topic: StateTopic, Partition: p.Partition, Key: bytes.Clone(key), Value: bytes.Clone(value)}, sent.Promise())
-		})
-		failure = errors.Join(failure, d.send(ctx, &out, sent.Promise))
 	})
+	var failure error
+	for p, records := range partitions {
+		failure = errors.Join(failure, d.work(ctx, p, records, produce))
+	}
+	if tick {
+		d.tick(produce)
+	}
 	failure = errors.Join(failure, sent.Err())
 	committed, err := d.session.End(ctx, kgo.TransactionEndTry(failure == nil))
-	for _, state := range touched {
-		if committed {
+	for p := range partitions {
+		if state, ok := d.states[p]; ok && committed {
 			state.Commit()
-		} else {
+		} else if ok {
 			state.Rollback()
 		}
 	}
@@ -150,28 +214,58 @@ func (d *Detect) round(ctx context.Context, fetches kgo.Fetches) error {
 		return fmt.Errorf("transaction: %w", err)
 	}
 	if !committed {
-		d.log.Info("transaction aborted by a rebalance; its signals are read again")
+		d.log.Info("transaction aborted by a rebalance; its records are read again")
 	}
 	return nil
 }
 
-func (d *Detect) send(ctx context.Context, out *pipeline.Output, promise func() func(*kgo.Record, error)) error {
-	now := d.now()
+// work gives a partition's records to its state, and produces what comes of them.
+func (d *Detect) work(ctx context.Context, partition int32, records []*kgo.Record, produce func(*kgo.Record)) error {
+	state, ok := d.states[partition]
+	if !ok {
+		var err error
+		if state, err = d.restore(ctx, partition); err != nil {
+			return err
+		}
+		d.states[partition] = state
+	}
+	if len(d.stage.topics) > 1 { // in the order of their time, as far as they are here
+		slices.SortStableFunc(records, func(a, b *kgo.Record) int { return a.Timestamp.Compare(b.Timestamp) })
+	}
+	var failure error
+	out := pipeline.Output{Now: d.now()}
+	for _, r := range records {
+		if err := state.take(r, &out); err != nil {
+			failure = errors.Join(failure, fmt.Errorf("%s/%d offset %d: %w", r.Topic, r.Partition, r.Offset, err))
+		}
+	}
+	if state.tick != nil {
+		state.tick(&out)
+	}
+	state.Dirty(func(key, value []byte) {
+		produce(&kgo.Record{Topic: d.stage.state, Partition: partition, Key: bytes.Clone(key), Value: bytes.Clone(value)})
+	})
+	return errors.Join(failure, d.stage.send(&out, produce))
+}
+
+// tick lets time go on in the partitions that are this member's.
+func (d *Detect) tick(produce func(*kgo.Record)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ticked = time.Now()
+	for n := range d.owned {
+		produce(&kgo.Record{Topic: d.stage.topics[0], Partition: n, Timestamp: d.now()})
+	}
+}
+
+// sendFound hands alerts to the desk, and growth rows to the warehouse.
+func sendFound(out *pipeline.Output, produce func(*kgo.Record)) error {
 	for _, a := range out.Alerts {
-		value, err := pipeline.EncodeAlert(a, d.source, now)
+		value, err := pipeline.EncodeFound(a)
 		if err != nil {
 			return err
 		}
-		headers := []kgo.RecordHeader{
-			{Key: "ce_type", Value: []byte(pipeline.AlertType)},
-			{Key: "content-type", Value: []byte("application/cloudevents+json")},
-			{Key: "alert_class", Value: []byte(a.Class)},
-			{Key: "severity_id", Value: []byte(strconv.Itoa(int(a.Severity)))},
-		}
-		if a.Status != pipeline.StatusSuppressed {
-			d.session.Produce(ctx, &kgo.Record{Topic: AlertsPrefix + a.Team, Key: []byte(a.DedupKey), Value: value, Headers: headers, Timestamp: now}, promise())
-		}
-		d.session.Produce(ctx, &kgo.Record{Topic: AlertsStateTopic, Key: []byte(a.ID.String()), Value: value, Headers: headers, Timestamp: now}, promise())
+		produce(&kgo.Record{Topic: DeskTopic, Key: []byte(a.Team), Value: value, Timestamp: out.Now})
 	}
 	for _, g := range out.Growth {
 		value, err := pipeline.EncodeGrowth(g)
@@ -179,49 +273,49 @@ func (d *Detect) send(ctx context.Context, out *pipeline.Output, promise func() 
 			return err
 		}
 		key := g.Host + "/" + g.DBName + "/" + g.DBObject
-		d.session.Produce(ctx, &kgo.Record{Topic: GrowthTopic, Key: []byte(key), Value: value, Timestamp: g.Time}, promise())
+		produce(&kgo.Record{Topic: GrowthTopic, Key: []byte(key), Value: value, Timestamp: g.Time})
 	}
 	for i := range out.Signals {
 		s := &out.Signals[i]
-		d.session.Produce(ctx, &kgo.Record{Topic: SignalsTopic, Key: []byte(s.Key), Value: pipeline.AppendSignal(nil, s), Timestamp: s.Ingest}, promise())
+		produce(&kgo.Record{Topic: SignalsTopic, Key: []byte(s.Key), Value: pipeline.AppendSignal(nil, s), Timestamp: s.Ingest})
 	}
 	return nil
 }
 
 // restore makes the state of a partition as its last owner committed it, by reading its changelog to the end. An owner's
 // transaction that is still open is waited for: the broker ends it at its timeout.
-func (d *Detect) restore(ctx context.Context, partition int32) (pipeline.Correlator, error) {
-	state := d.start()
+func (d *Detect) restore(ctx context.Context, partition int32) (member, error) {
+	state := d.stage.open()
 	opts, err := d.cfg.options(d.log)
 	if err != nil {
-		return nil, err
+		return member{}, err
 	}
 	started, records := time.Now(), 0
 	client, err := kgo.NewClient(append(opts,
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{StateTopic: {partition: kgo.NewOffset().AtStart()}}),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{d.stage.state: {partition: kgo.NewOffset().AtStart()}}),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // the end of the log may be the mark of a transaction
 		kgo.FetchMaxWait(500*time.Millisecond),
 	)...)
 	if err != nil {
-		return nil, fmt.Errorf("restore state of partition %d: %w", partition, err)
+		return member{}, fmt.Errorf("restore state of partition %d: %w", partition, err)
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	starts, err := admin.ListStartOffsets(ctx, StateTopic)
-	ends, err2 := admin.ListEndOffsets(ctx, StateTopic)
+	starts, err := admin.ListStartOffsets(ctx, d.stage.state)
+	ends, err2 := admin.ListEndOffsets(ctx, d.stage.state)
 	if err := errors.Join(err, err2); err != nil {
-		return nil, fmt.Errorf("restore state of partition %d: %w", partition, err)
+		return member{}, fmt.Errorf("restore state of partition %d: %w", partition, err)
 	}
-	start, _ := starts.Lookup(StateTopic, partition)
-	end, ok := ends.Lookup(StateTopic, partition)
+	start, _ := starts.Lookup(d.stage.state, partition)
+	end, ok := ends.Lookup(d.stage.state, partition)
 	if !ok || end.Err != nil {
-		return nil, fmt.Errorf("restore state: topic %s has no partition %d; it needs as many as %s: %w", StateTopic, partition, SignalsTopic, end.Err)
+		return member{}, fmt.Errorf("restore state: topic %s has no partition %d; it needs as many as %s: %w", d.stage.state, partition, d.stage.topics[0], end.Err)
 	}
 	for next := start.Offset; next < end.Offset; {
 		fetches := client.PollFetches(ctx)
 		if err := fetches.Err0(); err != nil {
-			return nil, fmt.Errorf("restore state of partition %d: %w", partition, err)
+			return member{}, fmt.Errorf("restore state of partition %d: %w", partition, err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			next = r.Offset + 1
@@ -231,7 +325,7 @@ func (d *Detect) restore(ctx context.Context, partition int32) (pipeline.Correla
 			}
 		})
 		if err != nil {
-			return nil, fmt.Errorf("restore state of partition %d: %w", partition, err)
+			return member{}, fmt.Errorf("restore state of partition %d: %w", partition, err)
 		}
 	}
 	state.Commit()

@@ -232,11 +232,17 @@ func TestDetectKeepsItsStateOverRestarts(t *testing.T) {
 	const rounds, each, keys = 4, 300, 10
 	const want = 2 * rounds * each / 3
 	alerts := map[string]int{}
-	reader := client(t, cfg, kgo.ConsumeTopics(AlertsPrefix+"sec"), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
+	reader := client(t, cfg, kgo.ConsumeTopics(DeskTopic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
 	read := func(wait time.Duration) {
 		ctx, cancel := context.WithTimeout(t.Context(), wait)
 		defer cancel()
-		reader.PollFetches(ctx).EachRecord(func(r *kgo.Record) { alerts[string(r.Key)]++ })
+		reader.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			a, err := pipeline.DecodeFound(r.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			alerts[a.DedupKey]++
+		})
 	}
 	for round := range rounds {
 		ctx, cancel := context.WithCancel(t.Context())

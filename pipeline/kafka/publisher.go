@@ -54,7 +54,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	return err
 }
 
-// partitioner sends watermarks, which have no key, and the changelog to the partition they name.
+// partitioner sends watermarks and ticks, which have no key, and changelogs to the partition they name.
 type partitioner struct{ kgo.Partitioner }
 
 func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
@@ -66,7 +66,7 @@ type topicPartitioner struct{ kgo.TopicPartitioner }
 func (topicPartitioner) RequiresConsistency(*kgo.Record) bool { return true }
 
 func (t topicPartitioner) Partition(r *kgo.Record, n int) int {
-	if r.Key == nil && r.Topic == SignalsTopic || r.Topic == StateTopic {
+	if r.Key == nil && (r.Topic == SignalsTopic || r.Topic == DeskTopic) || r.Topic == StateTopic || r.Topic == DeskStateTopic {
 		return int(r.Partition) % n
 	}
 	return t.TopicPartitioner.Partition(r, n)
@@ -109,17 +109,25 @@ func (w *WorkerPublisher) Publish(ctx context.Context, b *pipeline.Batch) error 
 // record, so that all that is said of one record lands on one partition.
 func (w *WorkerPublisher) Bury(ctx context.Context, letters []pipeline.DeadLetter) error {
 	for i := range letters {
-		d := &letters[i]
-		value, err := pipeline.EncodeDeadLetter(d)
+		r, err := letterRecord(&letters[i])
 		if err != nil {
 			return err
 		}
-		key := append([]byte(d.Topic), 0)
-		key = binary.AppendVarint(key, int64(d.Partition))
-		key = binary.AppendVarint(key, d.Offset)
-		w.send(ctx, &kgo.Record{Topic: DeadLetterTopic, Key: key, Value: value, Timestamp: d.Time})
+		w.send(ctx, r)
 	}
 	return nil
+}
+
+// letterRecord returns the record of a dead letter.
+func letterRecord(d *pipeline.DeadLetter) (*kgo.Record, error) {
+	value, err := pipeline.EncodeDeadLetter(d)
+	if err != nil {
+		return nil, err
+	}
+	key := append([]byte(d.Topic), 0)
+	key = binary.AppendVarint(key, int64(d.Partition))
+	key = binary.AppendVarint(key, d.Offset)
+	return &kgo.Record{Topic: DeadLetterTopic, Key: key, Value: value, Timestamp: d.Time}, nil
 }
 
 // Watermark tells every partition of the signals topic how far the input partition's event time has come.

@@ -17,18 +17,24 @@ const (
 	StateTopic       = "tocsin.state"        // changelog of detect's state; compacted, as many partitions as signals
 	DeadLetterTopic  = "tocsin.dlq"          // what could not become an event or a row
 	GrowthTopic      = "tocsin.growth"       // what the growth detector says of each database
+	DeskTopic        = "tocsin.desk"         // what detect found, to the desk; keyed by team
+	DeskStateTopic   = "tocsin.desk.state"   // changelog of the desk's state; compacted, as many partitions as desk
+	ControlTopic     = "tocsin.control"      // what people say of alerts; keyed by team, as many partitions as desk
 	AlertsPrefix     = "tocsin.alerts."      // + dev, sec, ops or mon; keyed by dedup key
 	AlertsStateTopic = "tocsin.alerts.state" // the latest version of every alert, suppressed ones too; compacted, keyed by alert id
 )
 
 // OwnTopics lists every topic that tocsin writes, with the settings it needs.
 func OwnTopics() map[string]map[string]string {
-	const week, day = "604800000", "86400000"
+	const week, day, year = "604800000", "86400000", "34560000000"
 	topics := map[string]map[string]string{
 		SignalsTopic:     {"retention.ms": day},
 		StateTopic:       {"cleanup.policy": "compact"},
 		DeadLetterTopic:  {"retention.ms": week},
 		GrowthTopic:      {"retention.ms": day},
+		DeskTopic:        {"retention.ms": day},
+		DeskStateTopic:   {"cleanup.policy": "compact"},
+		ControlTopic:     {"retention.ms": year}, // 400 days: it is an audit
 		AlertsStateTopic: {"cleanup.policy": "compact"},
 	}
 	for _, team := range []string{"dev", "sec", "ops", "mon"} {

@@ -193,12 +193,12 @@ func (e *Episode) send(r *rule.Rule, x *Context, sub *rule.Subscription, team *T
 		EventCount:     e.Count,
 		EventIDs:       slices.Clone(e.Events),
 
-		DedupKey: dedup, Attacks: r.Attacks,
+		DedupKey: dedup, Attacks: r.Attacks, Digest: r.Digest,
 	}
 	if labels := x.Column(r, -1, "labels"); labels != "" {
 		a.Labels = strings.Split(labels, ",")
 	}
-	if a.SuppressedBy = suppressed(r, a.Labels); a.SuppressedBy != "" {
+	if a.SuppressedBy = suppressed(r, a.Labels); a.SuppressedBy != "" && status != pipeline.StatusResolved {
 		a.Status = pipeline.StatusSuppressed
 	}
 	if sub.Team == pipeline.TeamSec { // campaigns are for security's eyes until they are disclosed

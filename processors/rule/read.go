@@ -50,6 +50,7 @@ type reader struct {
 	captured                                    map[string]bool
 	ends                                        []ending
 	own                                         *Step // of a rule that has one, with its keys beside those of the rule
+	suppress                                    ast.Node
 }
 
 // ending is a step that ends something; such steps come after all others.
@@ -111,7 +112,8 @@ func (r *reader) keysOf(kind Kind) (known keys, required []string) {
 		"phases":          func(n ast.Node) { rule.Phases = r.phaseList(n) },
 		"confidence":      func(n ast.Node) { rule.Confidence = uint8(r.int(n, "confidence", 1, 100)) },
 		"playground":      func(n ast.Node) { rule.Playground = r.bool(n, "playground") },
-		"suppress":        func(n ast.Node) { rule.Suppress = r.texts(n, "suppress") },
+		"suppress":        func(n ast.Node) { rule.Suppress, r.suppress = r.texts(n, "suppress"), n },
+		"inhibits":        func(n ast.Node) { rule.Inhibits = r.texts(n, "inhibits") },
 		"subscriptions":   func(n ast.Node) { r.list(n, "subscriptions", r.subscription) },
 		"dedup":           func(n ast.Node) { rule.Dedup = r.duration(n, "dedup", time.Minute, 30*24*time.Hour) },
 		"alert": func(n ast.Node) {
@@ -504,6 +506,9 @@ func (r *reader) argument(n ast.Node, what, src string, offset int, op Aggregate
 // finish reads what refers to other keys, and gives each step the rule's key and the columns that the alert speaks of.
 func (r *reader) finish() {
 	rule := r.rule
+	if r.suppress != nil && IsSecurity(rule.Attacks) && slices.ContainsFunc(rule.Suppress, isWindow) {
+		r.failAt(r.suppress, "suppress: a rule with a technique of security is not quieted by chaos or maintenance (C19)", "an attacker would hide behind it; exclude the events in `when` if they are no sign of an attack")
+	}
 	for _, e := range r.ends {
 		r.step(e.node, e.step)
 	}

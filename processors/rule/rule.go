@@ -2,6 +2,8 @@ package rule
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -51,6 +53,9 @@ type Rule struct {
 	// Suppress are labels, or kinds of labels ending in a colon, under which the rule is not meant: its alerts are then
 	// stored, with the label, but no team is called.
 	Suppress []string
+	// Inhibits are rules whose alerts say nothing new while one of this rule about the same thing is open: they are stored,
+	// as part of its incident. InhibitsAll stands for all rules that have no technique of security.
+	Inhibits []string
 
 	Subscriptions []Subscription
 	Steps         []Step
@@ -83,6 +88,27 @@ type Rule struct {
 	AlertTitle   *Template
 	AlertSummary *Template
 	Entities     []Entity
+}
+
+// InhibitsAll among Rule.Inhibits is every rule without a technique of security.
+const InhibitsAll = "*"
+
+// availability are the techniques of ATT&CK that chaos experiments and maintenance imitate: service stop, network and
+// endpoint denial of service, shutdown.
+var availability = []string{"T1489", "T1498", "T1499", "T1529"}
+
+// IsSecurity reports whether one of the techniques is about more than availability. Alerts of such rules are never quieted
+// by a window of chaos or maintenance (C19).
+func IsSecurity(attacks []string) bool {
+	return slices.ContainsFunc(attacks, func(id string) bool {
+		technique, _, _ := strings.Cut(id, ".")
+		return !slices.Contains(availability, technique)
+	})
+}
+
+// isWindow reports whether a label, or kind of labels, is that of a window.
+func isWindow(label string) bool {
+	return strings.HasPrefix(label, "chaos") || strings.HasPrefix(label, "maintenance")
 }
 
 // Levels of an alert, in rising order.

@@ -1,0 +1,175 @@
+package alert
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/processors/rule"
+)
+
+// silence is a person's word that some alerts of a team are to be kept quiet.
+type silence struct {
+	ID     uuid.UUID        `json:"id"`
+	Team   string           `json:"team"`
+	Window string           `json:"window"`
+	By     string           `json:"by"`
+	Reason string           `json:"reason"`
+	Until  int64            `json:"until"` // Unix nanoseconds
+	Match  pipeline.Matcher `json:"match"`
+}
+
+// control begins or ends a silence, and applies it to what is open.
+func (d *Desk) control(c *pipeline.Control, out *pipeline.Output) {
+	key := c.Team + "/" + c.Silence.String()
+	if c.Action == pipeline.ControlExpire {
+		if d.silences[key] == nil {
+			return
+		}
+		d.setSilence(key, nil)
+	} else {
+		d.setSilence(key, &silence{ID: c.Silence, Team: c.Team, Window: c.Window, By: c.By, Reason: c.Reason, Until: c.Until.UnixNano(), Match: c.Match})
+	}
+	var changed []*held
+	for _, h := range d.alerts {
+		if h.Team != c.Team || !h.open() || h.Last == nil {
+			continue
+		}
+		why, _, _ := d.quieted(h)
+		if was := h.Status == pipeline.StatusSuppressed; was != (why != "") || was && why != h.SuppressedBy {
+			changed = append(changed, h)
+		}
+	}
+	slices.SortFunc(changed, func(a, b *held) int { return slices.Compare(a.ID[:], b.ID[:]) })
+	for _, h := range changed {
+		d.touch(h)
+		h.Sent = 0
+		d.judge(h, false, out)
+	}
+}
+
+// quieted returns what keeps an alert from the team, in the order of the suppressions, the incident that an inhibition
+// makes it part of, and who said so; "" where nothing does.
+func (d *Desk) quieted(h *held) (why, incident string, by said) {
+	if h.Last.SuppressedBy != "" { // a label of its events
+		return h.Last.SuppressedBy, "", said{}
+	}
+	if s := d.silenced(h); s != nil {
+		return s.Window + ":" + s.ID.String(), "", said{By: s.By, Reason: s.Reason, Until: s.Until}
+	}
+	if by := d.inhibited(h); by != nil {
+		return byInhibit + ":" + by.Rule, incidentOf(by), said{}
+	}
+	return "", "", said{}
+}
+
+// silenced returns the silence that covers the alert: windows before plain silences, then the one that lasts longest.
+func (d *Desk) silenced(h *held) *silence {
+	var best *silence
+	for _, s := range d.silences {
+		if s.Team != h.Team || d.clock.Now >= s.Until || !s.covers(h.Last) {
+			continue
+		}
+		if best == nil || cmp.Or(
+			slices.Index(pipeline.Windows, best.Window)-slices.Index(pipeline.Windows, s.Window),
+			cmp.Compare(best.Until, s.Until), slices.Compare(best.ID[:], s.ID[:])) < 0 {
+			best = s
+		}
+	}
+	return best
+}
+
+// covers reports whether the silence is meant for the alert. Maintenance and chaos never cover an alert with a security
+// technique, and a plain silence only if it names the rule: an attacker must not hide behind a game day, nor behind a
+// silence that somebody made wider than was meant.
+func (s *silence) covers(a *pipeline.Alert) bool {
+	m := s.Match
+	if rule.IsSecurity(a.Attacks) && (s.Window != pipeline.Windows[0] || m.Rule == "") {
+		return false
+	}
+	if m.Rule != "" && m.Rule != a.Rule || m.Project != "" && m.Project != a.Project || m.Environment != "" && m.Environment != a.Environment {
+		return false
+	}
+	if m.Entity != "" {
+		kind, value, _ := strings.Cut(m.Entity, "=")
+		first, _, _ := strings.Cut(a.Entities[kind], ",+")
+		return first == value
+	}
+	return true
+}
+
+// inhibited returns the open alert of the same team that says already what this one would: its rule inhibits this
+// one's, and both are about the same thing.
+func (d *Desk) inhibited(h *held) *held {
+	if r := d.rules().Rule(h.Rule); r != nil && len(r.Inhibits) > 0 {
+		return nil // or two could quiet each other
+	}
+	var best *held
+	for _, subject := range subjects(h.Last) {
+		for _, g := range d.inhibitors[h.Team+"/"+subject] {
+			if d.inhibits(g, h) && (best == nil || cmp.Or(cmp.Compare(g.Rule, best.Rule), slices.Compare(g.ID[:], best.ID[:])) < 0) {
+				best = g
+			}
+		}
+	}
+	return best
+}
+
+func (d *Desk) inhibits(g, h *held) bool {
+	r := d.rules().Rule(g.Rule)
+	if r == nil || g == h {
+		return false
+	}
+	// All rules are those that are not of security: those must be named.
+	return slices.Contains(r.Inhibits, h.Rule) || slices.Contains(r.Inhibits, rule.InhibitsAll) && !rule.IsSecurity(h.Last.Attacks)
+}
+
+// subjects returns what an alert is about: each entity, or the project where there is none.
+func subjects(a *pipeline.Alert) []string {
+	var list []string
+	for _, kind := range slices.Sorted(maps.Keys(a.Entities)) {
+		value, _, _ := strings.Cut(a.Entities[kind], ",+")
+		list = append(list, kind+"="+value)
+	}
+	if len(list) == 0 && a.Project != "" {
+		list = append(list, "project="+a.Project)
+	}
+	return list
+}
+
+// index notes whether the alert inhibits others.
+func (d *Desk) index(h *held) {
+	r := d.rules().Rule(h.Rule)
+	if r == nil || len(r.Inhibits) == 0 {
+		return
+	}
+	if h.Last == nil || h.Status == pipeline.StatusSuppressed || !h.open() {
+		d.unindex(h)
+		return
+	}
+	d.unindex(h)
+	for _, s := range subjects(h.Last) {
+		key := h.Team + "/" + s
+		if d.inhibitors[key] == nil {
+			d.inhibitors[key] = map[uuid.UUID]*held{}
+		}
+		d.inhibitors[key][h.ID] = h
+		h.indexed = append(h.indexed, key)
+	}
+}
+
+func (d *Desk) unindex(h *held) {
+	for _, key := range h.indexed {
+		if delete(d.inhibitors[key], h.ID); len(d.inhibitors[key]) == 0 {
+			delete(d.inhibitors, key)
+		}
+	}
+	h.indexed = nil
+}
+
+// incidentOf names the incident that an inhibiting alert stands for, the same for each team.
+func incidentOf(h *held) string { return "inc|" + h.Last.DedupKey }
