@@ -16,6 +16,7 @@ import (
 
 	"github.com/tocsin-project/tocsin/processors/parse"
 	"github.com/tocsin-project/tocsin/schemas"
+	"github.com/tocsin-project/tocsin/sql"
 )
 
 var update = flag.Bool("update", false, "rewrite the documents that are made from the code (make generate)")
@@ -26,6 +27,7 @@ func TestDocsAreUpToDate(t *testing.T) {
 		"docs/fields.md":            fieldsDoc(),
 		"docs/sources.md":           sourcesDoc(),
 		"docs/cli.md":               cliDoc(),
+		"docs/sql.md":               sqlDoc(t),
 		"schemas/event.schema.json": eventSchema(t),
 	} {
 		path = filepath.Join("../..", path)
@@ -88,13 +90,47 @@ func sourcesDoc() string {
 	var b strings.Builder
 	b.WriteString("# Source formats\n\n" + generated)
 	fmt.Fprintf(&b, "%d formats. A record's format is named by its header `tocsin_source`, else by its topic's binding (`parse.topics`), else recognised\n"+
-		"by its shape. Other headers `tocsin_<column>` fill a field that the record leaves empty: `tocsin_project`, `tocsin_repo`, `tocsin_run_id` ...\n\n", len(parse.Formats))
+		"by its shape. Other headers `tocsin_<column>` fill a field that the record leaves empty: `tocsin_project`, `tocsin_repo`, `tocsin_run_id` ...; `tocsin_phase` goes before the format's own phase.\n\n", len(parse.Formats))
 	b.WriteString("| source | format | phase | recognised by | event types |\n|---|---|---|---|---|\n")
 	for _, f := range parse.Formats {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.Name, cell(f.Title), f.Phase, cell(f.Known), strings.Join(f.Types, ", "))
 	}
 	return b.String()
 }
+
+func sqlDoc(t *testing.T) string {
+	queries, err := sql.Queries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	migrations, err := sql.Migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	b.WriteString("# SQL for analysts\n\n" + generated)
+	b.WriteString("Ask the views, not the tables: they show each thing once, in its newest version, with numbers in place of states. Every column has a\n" +
+		"comment: `DESCRIBE TABLE events SETTINGS describe_compact_output = 0`, or [fields.md](fields.md).\n\n| view | made by |\n|---|---|\n")
+	for _, m := range migrations {
+		for _, statement := range m.Statements {
+			if view := viewName.FindStringSubmatch(statement); view != nil {
+				fmt.Fprintf(&b, "| `%s` | `sql/migrations/%04d_%s.sql` |\n", view[1], m.Version, m.Name)
+			}
+		}
+	}
+	b.WriteString("\n## Questions\n\nEach is a file of `sql/queries` and is run by `tocsin sql NAME [PARAM=VALUE...]`; `tocsin sql --show NAME` prints it. The demo checks every answer.\n\n" +
+		"| name | question | parameters |\n|---|---|---|\n")
+	for _, q := range queries {
+		var params []string
+		for _, p := range q.Params {
+			params = append(params, "`"+p.Name+"` "+p.Type)
+		}
+		fmt.Fprintf(&b, "| [`%s`](../sql/queries/%s.sql) | %s | %s |\n", q.Name, q.Name, cell(q.Question), strings.Join(params, ", "))
+	}
+	return b.String()
+}
+
+var viewName = regexp.MustCompile(`CREATE VIEW IF NOT EXISTS (v_\w+)`)
 
 func cell(s string) string { return strings.ReplaceAll(s, "|", "\\|") }
 

@@ -57,7 +57,12 @@ Exit status: 0 fine, 1 the answer is "no" (findings, failed tests, rejected inpu
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		newDemo(), newDev(), newRun(), newReceive(), newSend(), newSample(), newParse(), newSources(), newCheck(), newRules(), newReplay(), newDetect(), newMigrate(), newSigma(),
+		newDemo(), newDev(), newRun(),
+		newReceive(), newSend(), newSample(),
+		newParse(), newSources(), newCheck(),
+		newRules(), newReplay(), newSigma(),
+		newDetect(),
+		newMigrate(), newSQL(),
 	)
 	return root
 }

@@ -337,7 +337,7 @@ func TestClassifyByServer(t *testing.T) {
 		}
 	}
 
-	exec("ALTER TABLE events DROP COLUMN title")
+	exec("ALTER TABLE events DROP COLUMN raw")
 	f("a column is missing", db, Halt, proto.ErrNoSuchColumnInTable)
 	exec("DROP TABLE events")
 	f("a table is missing", db, Halt, proto.ErrUnknownTable)

@@ -121,7 +121,7 @@ func TestLineage(t *testing.T) {
 		func(e *pipeline.Event) {
 			e.Type, e.Change, e.Disposition, e.Actor = "approval.closed", "git.example/pay!3", pipeline.DispositionApproved, "maria"
 		},
-		func(e *pipeline.Event) { e.Type, e.Digest = "service.deployed", digest },
+		func(e *pipeline.Event) { e.Type, e.Digest, e.Commit = "service.deployed", digest, commit },
 		func(e *pipeline.Event) { e.Type, e.DBName = "auth.failed", "pay" },
 	} {
 		fill(&b.Events[i])
@@ -141,8 +141,8 @@ func TestLineage(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"1 built_by run jenkins/pay/7", "1 deployed_to service production/svc-4", "2 of_commit commit " + commit,
-		"2 runs_on host host-4.example.com", "3 in_change change git.example/pay!3", "4 approved_by user maria",
+		"1 built_by run jenkins/pay/7", "1 deployed_to service production/svc-4", "1 of_commit commit " + commit, "2 in_change change git.example/pay!3", "2 of_commit commit " + commit,
+		"2 runs_on host host-4.example.com", "3 approved_by user maria", "3 in_change change git.example/pay!3", "4 approved_by user maria",
 	}
 	if !slices.Equal(steps, want) {
 		t.Errorf("lineage %q\nwant    %q", steps, want)
@@ -151,7 +151,7 @@ func TestLineage(t *testing.T) {
 		query string
 		want  uint64
 	}{
-		{"SELECT count() FROM entity_links WHERE kind = 'commit' AND id = '" + commit + "'", 2},
+		{"SELECT count() FROM entity_links WHERE kind = 'commit' AND id = '" + commit + "'", 3},
 		{"SELECT count() FROM entity_links WHERE kind = 'ip' AND id = '203.0.113.5' AND rel = 'attacks' AND side = 'from'", 2},
 		{"SELECT count() FROM entity_links WHERE kind = 'database' AND id = 'host-5.example.com/pay' AND other_id = '203.0.113.5'", 1},
 	} {

@@ -391,7 +391,8 @@ func (p *Parser) finish(o *Out, r *pipeline.Record) {
 		}
 		for j := range r.Headers {
 			if column, ok := strings.CutPrefix(r.Headers[j].Key, "tocsin_"); ok && column != "source" {
-				if v, known := e.Field(column); known && v == "" {
+				// What the record says goes first; but which phase it comes from, its sender knows better than its format.
+				if v, known := e.Field(column); known && (v == "" || column == "phase") {
 					// A header that does not fit its field is the sender's mistake, not the record's: the event stands without it.
 					_ = e.SetField(column, string(r.Headers[j].Value))
 				}

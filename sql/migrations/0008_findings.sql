@@ -1,7 +1,7 @@
 -- Findings: what is known of each one, over all tools, runs and releases. No TTL: that an element is blocked is remembered
 -- longer than the events that said so.
 --
--- Only the latest time of each kind of transition is kept, and the state follows from comparing them (v_findings). So the
+-- What a tool says of it goes before what a decision says. Only the latest time of each kind of transition is kept, and the state follows from comparing them (v_findings). So the
 -- state is right whatever the order in which events come, and however often one comes.
 CREATE TABLE IF NOT EXISTS findings
 (
@@ -19,17 +19,17 @@ CREATE TABLE IF NOT EXISTS findings
     reopened_at     SimpleAggregateFunction(max, DateTime64(3, 'UTC')) COMMENT 'last finding.reopened',
     worst           SimpleAggregateFunction(max, UInt8)                COMMENT 'highest severity_id of its events',
 
-    title           AggregateFunction(argMax, String, DateTime64(3, 'UTC')) COMMENT 'a state, as all below: ask v_findings',
-    source          AggregateFunction(argMax, String, DateTime64(3, 'UTC')),
-    rule_id         AggregateFunction(argMax, String, DateTime64(3, 'UTC')),
-    vuln_ids        AggregateFunction(argMax, Array(String), DateTime64(3, 'UTC')),
-    severity_id     AggregateFunction(argMax, UInt8, DateTime64(3, 'UTC')),
-    repo            AggregateFunction(argMax, String, DateTime64(3, 'UTC')),
-    purl            AggregateFunction(argMax, String, DateTime64(3, 'UTC')),
-    artifact_digest AggregateFunction(argMax, String, DateTime64(3, 'UTC')),
-    host            AggregateFunction(argMax, String, DateTime64(3, 'UTC')),
-    path            AggregateFunction(argMax, String, DateTime64(3, 'UTC')),
-    team            AggregateFunction(argMax, String, DateTime64(3, 'UTC')),
+    title           AggregateFunction(argMax, String, Tuple(Bool, DateTime64(3, 'UTC'))) COMMENT 'a state, as all below: ask v_findings',
+    source          AggregateFunction(argMax, String, Tuple(Bool, DateTime64(3, 'UTC'))),
+    rule_id         AggregateFunction(argMax, String, Tuple(Bool, DateTime64(3, 'UTC'))),
+    vuln_ids        AggregateFunction(argMax, Array(String), Tuple(Bool, DateTime64(3, 'UTC'))),
+    severity_id     AggregateFunction(argMax, UInt8, Tuple(Bool, DateTime64(3, 'UTC'))),
+    repo            AggregateFunction(argMax, String, Tuple(Bool, DateTime64(3, 'UTC'))),
+    purl            AggregateFunction(argMax, String, Tuple(Bool, DateTime64(3, 'UTC'))),
+    artifact_digest AggregateFunction(argMax, String, Tuple(Bool, DateTime64(3, 'UTC'))),
+    host            AggregateFunction(argMax, String, Tuple(Bool, DateTime64(3, 'UTC'))),
+    path            AggregateFunction(argMax, String, Tuple(Bool, DateTime64(3, 'UTC'))),
+    team            AggregateFunction(argMax, String, Tuple(Bool, DateTime64(3, 'UTC'))),
     fixed_version   AggregateFunction(argMax, String, DateTime64(3, 'UTC')),
     phases          AggregateFunction(groupUniqArray, String)
 )
@@ -39,10 +39,11 @@ SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'findings by key; ask v_findings';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS findings_mv TO findings AS
+WITH NOT startsWith(e.event_type, 'finding.') AS seen -- a tool saw it; else somebody decided about it
 SELECT
     project, finding_key,
     min(e.event_time) AS first_seen,
-    maxIf(e.event_time, NOT startsWith(e.event_type, 'finding.')) AS last_seen,
+    maxIf(e.event_time, seen) AS last_seen,
     maxIf(e.event_time, e.event_type = 'finding.blocked' OR (e.disposition_id = 2 AND e.event_type = 'vulnerability.found')) AS blocked_at,
     maxIf(e.event_time, e.event_type = 'finding.accepted') AS accepted_at,
     maxIf(if(e.attributes['expires'] = '', toDateTime64('2299-12-31', 3, 'UTC'), parseDateTime64BestEffortOrZero(e.attributes['expires'], 3, 'UTC')), e.event_type = 'finding.accepted') AS accepted_until,
@@ -51,17 +52,17 @@ SELECT
     maxIf(e.event_time, e.event_type = 'finding.verified') AS verified_at,
     maxIf(e.event_time, e.event_type = 'finding.reopened') AS reopened_at,
     max(e.severity_id) AS worst,
-    argMaxStateIf(e.title, e.event_time, e.title != '') AS title,
-    argMaxState(toString(e.source), e.event_time) AS source,
-    argMaxStateIf(toString(e.rule_id), e.event_time, e.rule_id != '') AS rule_id,
-    argMaxStateIf(CAST(e.vuln_ids, 'Array(String)'), e.event_time, notEmpty(e.vuln_ids)) AS vuln_ids,
-    argMaxStateIf(e.severity_id, e.event_time, e.severity_id != 0) AS severity_id,
-    argMaxStateIf(toString(e.repo), e.event_time, e.repo != '') AS repo,
-    argMaxStateIf(e.purl, e.event_time, e.purl != '') AS purl,
-    argMaxStateIf(e.artifact_digest, e.event_time, e.artifact_digest != '') AS artifact_digest,
-    argMaxStateIf(toString(e.host), e.event_time, e.host != '') AS host,
-    argMaxStateIf(e.attributes['code.file.path'], e.event_time, e.attributes['code.file.path'] != '') AS path,
-    argMaxStateIf(toString(e.team), e.event_time, e.team != 'none') AS team,
+    argMaxStateIf(e.title, (seen, e.event_time), e.title != '') AS title,
+    argMaxState(toString(e.source), (seen, e.event_time)) AS source,
+    argMaxStateIf(toString(e.rule_id), (seen, e.event_time), e.rule_id != '') AS rule_id,
+    argMaxStateIf(CAST(e.vuln_ids, 'Array(String)'), (seen, e.event_time), notEmpty(e.vuln_ids)) AS vuln_ids,
+    argMaxStateIf(e.severity_id, (seen, e.event_time), e.severity_id != 0) AS severity_id,
+    argMaxStateIf(toString(e.repo), (seen, e.event_time), e.repo != '') AS repo,
+    argMaxStateIf(e.purl, (seen, e.event_time), e.purl != '') AS purl,
+    argMaxStateIf(e.artifact_digest, (seen, e.event_time), e.artifact_digest != '') AS artifact_digest,
+    argMaxStateIf(toString(e.host), (seen, e.event_time), e.host != '') AS host,
+    argMaxStateIf(e.attributes['code.file.path'], (seen, e.event_time), e.attributes['code.file.path'] != '') AS path,
+    argMaxStateIf(toString(e.team), (seen, e.event_time), e.team != 'none') AS team,
     argMaxStateIf(e.attributes['fixed_version'], e.event_time, e.attributes['fixed_version'] != '') AS fixed_version,
     groupUniqArrayState(toString(e.phase)) AS phases
 FROM events AS e

@@ -10,7 +10,7 @@
 --   published_as     artifact   name        the name or tag that it was published under
 --   contains         artifact   component   bills of materials
 --   deployed_to      artifact   service     deployments; a service is environment/service
---   of_commit        service    commit      deployments that name a commit
+--   of_commit        artifact   commit      builds and deployments that name a commit
 --   runs_on          service    host        deployments that name a host
 --   uses_credential  ip, user   credential  who used a credential, by its fingerprint
 --   attacks          ip         host, database  failed logins, attacks and detections, by their source address
@@ -63,6 +63,7 @@ FROM
             startsWith(event_type, 'artifact.') OR startsWith(event_type, 'build.'),
             [('artifact', artifact_digest, 'built_by', 'run', if(event_type IN ('artifact.packaged', 'build.finished'), run_id, '')),
              ('run', run_id, 'of_commit', 'commit', commit_sha),
+             ('artifact', artifact_digest, 'of_commit', 'commit', commit_sha),
              ('artifact', artifact_digest, 'signed_by', 'user', if(event_type = 'artifact.signed', toString(actor), '')),
              ('artifact', artifact_digest, 'published_as', 'name', if(event_type = 'artifact.published', toString(artifact), ''))],
             event_type = 'component.added',
@@ -71,7 +72,7 @@ FROM
             [('vulnerability', if(notEmpty(vuln_ids), toString(vuln_ids[1]), ''), 'about', 'component', purl)],
             startsWith(event_type, 'service.'),
             [('artifact', artifact_digest, 'deployed_to', 'service', placed),
-             ('service', placed, 'of_commit', 'commit', commit_sha),
+             ('artifact', artifact_digest, 'of_commit', 'commit', commit_sha),
              ('service', placed, 'runs_on', 'host', toString(host))],
             startsWith(event_type, 'change.') OR startsWith(event_type, 'approval.'),
             [('commit', commit_sha, 'in_change', 'change', change_id),

@@ -139,6 +139,7 @@ func Check(ctx context.Context, db *clickhouse.DB, brokers []string, logFile str
 	check("growth is seen early: before the table is 2 % larger", early(ctx, db))
 	check("every alert fits its published schema", published(ctx, brokers))
 	check("alice's key is in no table, no topic and no log", leaked(ctx, db, brokers, logFile))
+	check("every question of sql/queries has its answer", questions(ctx, db))
 	return results
 }
 

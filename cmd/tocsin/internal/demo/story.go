@@ -160,7 +160,7 @@ func (s *story) testing() {
 func (s *story) packaging() {
 	s.add(at(6, 0), TopicCI, "813", "packaging     bundler-audit finds rack 2.2.3 vulnerable; security blocks it", bundlerAudit(s.time(at(6, 0))), "tocsin_run_id", "jenkins/pay-build/813")
 	s.add(at(6, 5), TopicCI, "813", "", dockerBench(s.time(at(6, 5))), "tocsin_host", "ci-2")
-	s.own(at(6, 30), "finding.blocked", "", "purl", rack, "severity_id", "4", "title", "rack 2.2.3 is blocked (CVE-2022-30122)", "vuln_ids", "CVE-2022-30122", "actor", "sec:maria")
+	s.own(at(6, 30), "finding.blocked", "", "phase", "packaging", "purl", rack, "severity_id", "4", "title", "rack 2.2.3 is blocked (CVE-2022-30122)", "vuln_ids", "CVE-2022-30122", "actor", "sec:maria")
 	s.own(at(6, 40), "netprobe.finished", "", "metric_name", "net.rtt_ms", "metric_value", "0.4", "host", "ci-2", "phase", "packaging", "title", "ci-2 to registry: rtt 0.4 ms")
 	s.jenkins(at(6, 50), "pay-package", 813, "SUCCESS", "")
 	s.suricata(at(7, 0), "packaging     runner ci-2 sends 3 MiB to collector.bad.example", `"event_type":"dns","src_ip":"10.0.0.22","src_port":40000,"dest_ip":"10.0.0.2","dest_port":53,"proto":"UDP","host":"ci-2","dns":{"type":"query","rrname":"collector.bad.example","rrtype":"A"}`)
@@ -262,7 +262,7 @@ func (s *story) agents() {
 
 func (s *story) aftermath() {
 	s.own(at(22, 0), "policy.changed", "operation     operations blocks the addresses, truncates the partition, grows the disk", "title", "203.0.113.0/28 and the botnet are blocked", "actor", "ops:jim")
-	s.own(at(24, 0), "finding.corrected", "release       rack is mended in 1.8.1, published and deployed", "purl", rackFixed, "attributes.fixed_version", "2.2.8.1", "title", "rack is mended in 2.2.8.1", "vuln_ids", "CVE-2022-30122")
+	s.own(at(24, 0), "finding.corrected", "release       rack is mended in 1.8.1, published and deployed", "phase", "release", "purl", rackFixed, "attributes.fixed_version", "2.2.8.1", "title", "rack is mended in 2.2.8.1", "vuln_ids", "CVE-2022-30122")
 	s.pull(at(22, 30), "opened", 44, "carol", goodSHA, false, "")
 	s.review(at(22, 50), 44, "carol", "approved", goodSHA)
 	s.pull(at(22, 55), "closed", 44, "carol", goodSHA, true, "")

@@ -1,0 +1,7 @@
+-- How many tickets were opened and closed, and what is left?
+-- days = 30
+SELECT project, countIf(event_type = 'ticket.created') AS opened, countIf(event_type = 'ticket.closed') AS closed, opened - closed AS more
+FROM v_events
+WHERE startsWith(event_type, 'ticket.') AND event_time >= now() - toIntervalDay({days:UInt16})
+GROUP BY project
+ORDER BY opened DESC;
