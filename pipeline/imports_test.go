@@ -34,7 +34,8 @@ var allowed = map[string][]string{
 	"processors/enrich":          {"pipeline", "schemas"},
 	"processors/rule":            {"pipeline", "schemas"},
 	"processors/detect":          {},
-	"processors/sigma":           {"pipeline"},
+	// A Sigma rule becomes a rule of the engine: it holds its state, and words its alerts.
+	"processors/sigma": {"pipeline", "processors/rule"},
 	// A mapping file makes a format of the parser's kind, with expressions of its own.
 	"processors/mapping": {"pipeline", "processors/parse", "schemas"},
 	// A rule is one thing: its definition is read by those who hold its state and by those who word its alerts.

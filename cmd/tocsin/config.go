@@ -55,7 +55,7 @@ type ClickHouseConfig struct {
 type RulesConfig struct {
 	// Library runs the rules that tocsin comes with.
 	Library bool `yaml:"library"`
-	// Dirs are folders with rules of your own, and mapping files of sources (*.source.yaml).
+	// Dirs are folders with rules of your own, Sigma rules with their taxonomies, and mapping files of sources (*.source.yaml).
 	Dirs []string `yaml:"dirs"`
 	// Lateness is how late an event may come after later ones and still count in its window.
 	Lateness time.Duration `yaml:"lateness"`

@@ -29,6 +29,9 @@ func newRules() *cobra.Command {
 					fmt.Fprintln(cmd.ErrOrStderr(), err)
 					return errNo
 				}
+				for _, note := range set.Notes() {
+					fmt.Fprintln(cmd.ErrOrStderr(), note)
+				}
 				fmt.Fprintf(cmd.ErrOrStderr(), "%d rules are fine", len(set.Rules))
 				if len(sources) > 0 {
 					fmt.Fprintf(cmd.ErrOrStderr(), ", and %d sources", len(sources))
@@ -183,16 +186,4 @@ func writeJUnit(path string, report *ruletest.Report) error {
 		return err
 	}
 	return os.WriteFile(path, append([]byte(xml.Header), append(b, '\n')...), 0o644)
-}
-
-// loadRules loads the rules at the paths, or those that tocsin comes with.
-func loadRules(paths []string) (*rule.Set, error) {
-	if len(paths) == 0 {
-		return rule.Load(rule.Library())
-	}
-	files, err := rule.ReadPaths(paths...)
-	if err != nil {
-		return nil, err
-	}
-	return rule.Load(files)
 }

@@ -177,7 +177,7 @@ func newApp(ctx context.Context, cfg Config, now func() time.Time, log *zap.Logg
 			a.close()
 		}
 	}()
-	if a.rules, err = rule.NewLive(cfg.Rules.Library, cfg.Rules.Dirs, log.Named("rules")); err != nil {
+	if a.rules, err = rule.NewLive(cfg.Rules.Dirs, cfg.Rules.load, log.Named("rules")); err != nil {
 		return nil, err
 	}
 	if a.enricher, err = enrich.New(cfg.Enrich, log.Named("enrich")); err != nil {
@@ -302,25 +302,4 @@ func (a *app) worker(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
 		w.Watermark = publisher.Watermark
 	}
 	return w, nil
-}
-
-// load reads the library and the user's own rules.
-func (c RulesConfig) load() (*rule.Set, error) {
-	files, err := c.files()
-	if err != nil {
-		return nil, err
-	}
-	return rule.Load(files)
-}
-
-func (c RulesConfig) files() ([]rule.File, error) {
-	var files []rule.File
-	if c.Library {
-		files = rule.Library()
-	}
-	own, err := rule.ReadPaths(c.Dirs...)
-	if err != nil {
-		return nil, err
-	}
-	return append(files, own...), nil
 }

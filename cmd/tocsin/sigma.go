@@ -22,12 +22,16 @@ func newSigma() *cobra.Command {
 
 func newSigmaCheck() *cobra.Command {
 	var placeholders string
+	var fires bool
 	cmd := &cobra.Command{
 		Use:   "check DIR...",
 		Short: "Say of every Sigma rule whether it can be honoured",
 		Long: `Check compiles every document of the YAML files at and below the paths and prints a line of JSON for each: path, id, ok,
 and the reason where it is refused. Nothing is weakened: a rule that cannot be honoured to the letter is refused, with
-line and column. What is accepted though the specification frowns on it is said on standard error.`,
+line and column. What is accepted though the specification frowns on it is said on standard error.
+
+With --fires each line also says why the rule can never fire on the events of tocsin's parsers: no view of a taxonomy shows
+them as the rule's log source, or none has its fields.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			set, err := loadSigma(paths, placeholders)
@@ -37,14 +41,28 @@ line and column. What is accepted though the specification frowns on it is said 
 			out := bufio.NewWriter(cmd.OutOrStdout())
 			enc := json.NewEncoder(out)
 			enc.SetEscapeHTML(false)
+			never := map[*sigma.Rule]string{}
+			if fires {
+				files, err := sigma.ReadBeside(paths...)
+				if err != nil {
+					return err
+				}
+				for _, s := range sigma.NewDetector(set, files.Taxonomy).Silent() {
+					never[s.Rule] = s.Reason
+				}
+			}
 			refused := 0
 			for _, r := range set.Results {
 				line := struct {
-					Path   string `json:"path"`
-					ID     string `json:"id"`
-					OK     bool   `json:"ok"`
-					Reason string `json:"reason"`
+					Path   string  `json:"path"`
+					ID     string  `json:"id"`
+					OK     bool    `json:"ok"`
+					Reason string  `json:"reason"`
+					Never  *string `json:"never,omitempty"`
 				}{Path: r.Path, ID: r.ID, OK: r.Err == nil}
+				if why := never[r.Rule]; fires && r.Rule != nil && !r.Inactive {
+					line.Never = &why
+				}
 				if r.Err != nil {
 					refused++
 					line.Reason = r.Err.Error()
@@ -60,6 +78,9 @@ line and column. What is accepted though the specification frowns on it is said 
 				return err
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "%d documents, %d refused\n", len(set.Results), refused)
+			if fires {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%d can never fire\n", len(never))
+			}
 			if refused > 0 {
 				return errNo
 			}
@@ -67,6 +88,7 @@ line and column. What is accepted though the specification frowns on it is said 
 		},
 	}
 	cmd.Flags().StringVar(&placeholders, "placeholders", "", "YAML file of the values of %name% in items with the modifier expand")
+	cmd.Flags().BoolVar(&fires, "fires", false, "say too which rules can never fire on the events of tocsin's parsers")
 	return cmd
 }
 

@@ -253,10 +253,14 @@ func links(r *rule.Rule, a *pipeline.Alert) pipeline.AlertLinks {
 	const layout = "2006-01-02 15:04:05.000"
 	fmt.Fprintf(&q, ") AND event_time BETWEEN toDateTime64('%s', 3, 'UTC') AND toDateTime64('%s', 3, 'UTC') ORDER BY event_time",
 		a.FirstEventTime.Truncate(time.Millisecond).Format(layout), a.LastEventTime.Add(time.Millisecond).Format(layout))
+	runbook := "docs/runbooks/" + r.ID + ".md"
+	if strings.HasPrefix(r.Runbook, "https://") && !strings.ContainsAny(r.Runbook, " \n") {
+		runbook = r.Runbook
+	}
 	return pipeline.AlertLinks{
 		Dashboard: fmt.Sprintf("/d/tocsin-alerts?var-rule=%s&var-project=%s&from=%d&to=%d",
 			url.QueryEscape(r.ID), url.QueryEscape(a.Project), from.UnixMilli(), to.UnixMilli()),
-		Runbook: "docs/runbooks/" + r.ID + ".md",
+		Runbook: runbook,
 		Query:   q.String(),
 	}
 }

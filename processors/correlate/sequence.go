@@ -53,7 +53,7 @@ func (q *sequence) observe(c *call, s *pipeline.Signal) {
 		q.fire(c, s, hit{t, s.EventID, true})
 		return
 	}
-	h := hit{t, s.EventID, s.Step == 0 || q.arms(c.rule, s.Step-1, t)}
+	h := hit{t, s.EventID, s.Step == 0 || q.arms(c.rule, s.Step-1, t, s.EventID)}
 	at := len(q.steps[s.Step])
 	for at > 0 && q.steps[s.Step][at-1].time > t {
 		at--
@@ -68,12 +68,12 @@ func (q *sequence) observe(c *call, s *pipeline.Signal) {
 	}
 }
 
-// arms reports whether the step is complete at time t.
-func (q *sequence) arms(r *rule.Rule, step int, t int64) bool {
+// arms reports whether the step is complete at time t. The event that asks does not count: it cannot be what came before it.
+func (q *sequence) arms(r *rule.Rule, step int, t int64, but uuid.UUID) bool {
 	n := 0
 	for i := len(q.steps[step]) - 1; i >= 0; i-- {
 		h := &q.steps[step][i]
-		if h.time > t || !h.armed {
+		if h.time > t || !h.armed || h.id == but {
 			continue
 		}
 		if h.time < t-int64(r.Steps[step].Within) {
@@ -92,7 +92,7 @@ func (q *sequence) arm(c *call, s *pipeline.Signal, step int, h hit) {
 	if step == c.rule.LastStep() {
 		// The match may complete a count for itself and for later ones.
 		for i := range q.steps[step] {
-			if l := q.steps[step][i]; l.armed && l.time >= h.time && l.time <= h.time+int64(c.rule.Steps[step].Within) && q.arms(c.rule, step, l.time) {
+			if l := q.steps[step][i]; l.armed && l.time >= h.time && l.time <= h.time+int64(c.rule.Steps[step].Within) && q.arms(c.rule, step, l.time, uuid.Nil) {
 				q.fire(c, s, l)
 			}
 		}
@@ -101,7 +101,7 @@ func (q *sequence) arm(c *call, s *pipeline.Signal, step int, h hit) {
 	until := h.time + int64(c.rule.Steps[step].Within)
 	for i := range q.steps[step+1] {
 		next := &q.steps[step+1][i]
-		if !next.armed && next.time >= h.time && next.time <= until && q.arms(c.rule, step, next.time) {
+		if !next.armed && next.time >= h.time && next.time <= until && q.arms(c.rule, step, next.time, next.id) {
 			next.armed = true
 			q.arm(c, s, step+1, *next)
 		}

@@ -11,11 +11,11 @@ import (
 )
 
 func TestExamplesHold(t *testing.T) {
-	sources, err := Load("testdata")
+	sources, err := Load("testdata", "../../deploy/sources")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(sources) != 2 {
+	if len(sources) != 4 {
 		t.Fatalf("%d sources", len(sources))
 	}
 	for _, s := range sources {

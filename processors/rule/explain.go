@@ -33,6 +33,11 @@ func (s *Set) Explain(r *Rule, e *pipeline.Event) []Explanation {
 	for i := range r.Steps {
 		step := &r.Steps[i]
 		x := Explanation{Rule: r, Step: step}
+		if r.IsJudgedElsewhere() {
+			x.Reason = "it is judged elsewhere"
+			out = append(out, x)
+			continue
+		}
 		if step.Alerts != nil {
 			x.Reason = "it takes no events, but alerts of " + strings.Join(step.Alerts, ", ")
 			out = append(out, x)

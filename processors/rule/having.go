@@ -22,6 +22,15 @@ type number func(aggregates []float64) float64
 // Holds evaluates the condition. The aggregates are in the order of Rule.Aggregates.
 func (h *Having) Holds(aggregates []float64) bool { return h.eval(aggregates) != 0 }
 
+// NewHaving compiles a condition over aggregates of these names.
+func NewHaving(src string, names ...string) (*Having, error) {
+	h, errs := newHaving(src, names)
+	if len(errs) > 0 {
+		return nil, fmt.Errorf("having %q: %s", src, errs[0].message)
+	}
+	return h, nil
+}
+
 func newHaving(src string, names []string) (*Having, []exprError) {
 	if len(src) > maxExprBytes {
 		return nil, []exprError{{0, fmt.Sprintf("the expression has %d bytes, at most %d are allowed", len(src), maxExprBytes), ""}}

@@ -24,8 +24,8 @@ const lookEvery = 2 * time.Second
 // then takes the place of the one before; a set with a mistake is refused as a whole, and the one before stays. Matchers
 // of [Live.NewMatcher] and engines that follow [Live.Set] change over between two batches, and between two signals.
 type Live struct {
-	library bool
 	paths   []string
+	load    func() (*Set, error)
 	log     *zap.Logger
 	current atomic.Pointer[Set]
 
@@ -40,17 +40,17 @@ type Live struct {
 	traffic traffic
 }
 
-// NewLive reads the rules below the paths, with those that tocsin comes with where library is set. A set that cannot be used
-// at the start is an error.
-func NewLive(library bool, paths []string, log *zap.Logger) (*Live, error) {
-	l := &Live{library: library, paths: paths, log: log,
+// NewLive calls load, and again whenever a file at or below the paths has changed. A set that cannot be used at the start is
+// an error.
+func NewLive(paths []string, load func() (*Set, error), log *zap.Logger) (*Live, error) {
+	l := &Live{paths: paths, load: load, log: log,
 		traffic: traffic{rules: map[string]*Counts{}, types: map[string]uint64{}, carried: map[typeField]bool{}}}
 	var err error
 	if l.tried, err = fingerprint(paths); err != nil {
 		return nil, err
 	}
 	l.seen = l.tried
-	set, err := l.load()
+	set, err := load()
 	if err != nil {
 		return nil, err
 	}
@@ -58,23 +58,14 @@ func NewLive(library bool, paths []string, log *zap.Logger) (*Live, error) {
 	return l, nil
 }
 
-func (l *Live) load() (*Set, error) {
-	var files []File
-	if l.library {
-		files = Library()
-	}
-	own, err := ReadPaths(l.paths...)
-	if err != nil {
-		return nil, err
-	}
-	return Load(append(files, own...))
-}
-
 func (l *Live) use(set *Set) {
 	l.mu.Lock()
 	l.loaded, l.problem = time.Now(), nil
 	l.mu.Unlock()
 	l.current.Store(set)
+	if notes := set.Notes(); len(notes) > 1 { // the last one sums up
+		l.log.Warn("rules not in use, which tocsin rules check names", zap.String("reason", notes[len(notes)-1]))
+	}
 }
 
 // Set returns the set in use.

@@ -35,7 +35,8 @@ const timedEvery = 64
 // worker.
 type Matcher struct {
 	evaluator
-	live   *Live // whose set the matcher follows; nil for a set that stays
+	live   *Live              // whose set the matcher follows; nil for a set that stays
+	other  pipeline.Processor // finds the events of rules that are judged elsewhere; nil where there are none
 	found  stepSet
 	counts []Counts // by the rule's number
 	types  []typeTraffic
@@ -56,6 +57,10 @@ func (s *Set) NewMatcher() *Matcher {
 // use makes the set the one that the matcher judges by.
 func (m *Matcher) use(s *Set) {
 	m.evaluator, m.found, m.counts = newEvaluator(s), newStepSet(len(s.steps)), make([]Counts, len(s.Rules))
+	m.other = nil
+	if s.judged.Matcher != nil {
+		m.other = s.judged.Matcher()
+	}
 	m.types = make([]typeTraffic, len(s.index.types))
 	for i, t := range s.index.types {
 		m.types[i].missing = slices.Clone(t.wanted)
@@ -70,7 +75,7 @@ func (m *Matcher) Events() (events, programs uint64) { return m.events, m.progra
 
 // Process appends the signals of the batch's events to b.Signals. It never fails a batch: a rule whose expression ends
 // with an error does not match, and is counted.
-func (m *Matcher) Process(_ context.Context, b *pipeline.Batch) error {
+func (m *Matcher) Process(ctx context.Context, b *pipeline.Batch) error {
 	if m.live != nil {
 		if set := m.live.Set(); set != m.set {
 			m.use(set)
@@ -91,7 +96,19 @@ func (m *Matcher) Process(_ context.Context, b *pipeline.Batch) error {
 		}
 		seq = m.event(b, e, seq)
 	}
-	return nil
+	if m.other == nil {
+		return nil
+	}
+	err := m.other.Process(ctx, b)
+	for i := range b.Signals {
+		if r := m.set.byID[b.Signals[i].Rule]; r.judged {
+			number, _ := slices.BinarySearchFunc(m.set.Rules, r.ID, func(r *Rule, id string) int { return strings.Compare(r.ID, id) })
+			m.counts[number].Candidates++
+			m.counts[number].Evaluated++
+			m.counts[number].Matched++
+		}
+	}
+	return err
 }
 
 // event judges one event. It returns the number of the record's next signal.
@@ -182,14 +199,7 @@ func (m *Matcher) signal(b *pipeline.Batch, e *event, s *stepRef, seq uint32) bo
 		}
 		m.buf = appendKeyPart(m.buf, v, len(s.step.key) > 1)
 	}
-	if len(m.buf) > maxKeyBytes {
-		h := xxhash.Sum64(m.buf)
-		m.buf = m.buf[:maxKeyBytes-17]
-		m.buf = append(m.buf, '#')
-		for shift := 60; shift >= 0; shift -= 4 {
-			m.buf = append(m.buf, "0123456789abcdef"[h>>shift&15])
-		}
-	}
+	m.buf = boundKey(m.buf)
 	m.ends = append(m.ends, len(m.buf))
 	for _, v := range s.step.values {
 		m.buf = append(m.buf, m.valueOf(v)...)
@@ -242,6 +252,30 @@ func (m *Matcher) signal(b *pipeline.Batch, e *event, s *stepRef, seq uint32) bo
 func fieldOf(e *event, column string) string {
 	v, _ := e.Field(column)
 	return v
+}
+
+// Key joins the parts of a correlation key, for signals that another matcher makes. Parts may be empty.
+func Key(parts ...string) string {
+	var b []byte
+	for i, part := range parts {
+		if i > 0 {
+			b = append(b, '|')
+		}
+		b = appendKeyPart(b, part, len(parts) > 1)
+	}
+	return string(boundKey(b))
+}
+
+func boundKey(b []byte) []byte {
+	if len(b) <= maxKeyBytes {
+		return b
+	}
+	h := xxhash.Sum64(b)
+	b = append(b[:maxKeyBytes-17], '#')
+	for shift := 60; shift >= 0; shift -= 4 {
+		b = append(b, "0123456789abcdef"[h>>shift&15])
+	}
+	return b
 }
 
 // appendKeyPart appends a part of a key. Parts are joined by a bar, so a bar within one is escaped: ("a|b", "c") and

@@ -83,6 +83,8 @@ type Rule struct {
 	// Depth is 0 for a rule that takes events only, and one more than that of the rules whose alerts it takes.
 	Depth int
 
+	judged bool // by another matcher
+
 	// Columns are the fields that signals of the rule may carry, sorted.
 	Columns      []string
 	AlertTitle   *Template
@@ -236,6 +238,9 @@ func (r *Rule) digest() uint64 {
 	}
 	return h.Sum64()
 }
+
+// IsJudgedElsewhere reports whether another matcher finds the rule's events: it has no condition to explain or translate.
+func (r *Rule) IsJudgedElsewhere() bool { return r.judged }
 
 // Level is what the signal of a match or a new value says of its alert.
 func (r *Rule) Level(values []string) int {

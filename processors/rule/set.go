@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/tocsin-project/tocsin/pipeline"
 )
 
 //go:embed library/*.yaml
@@ -108,6 +110,17 @@ type Set struct {
 	// listeners are the steps that take a rule's alerts, by its id; hearings is what is to be found out about them.
 	listeners map[string][]int
 	hearings  []hearing
+	judged    Judged
+}
+
+// Judged are rules whose events another matcher finds: package sigma's. They are in the set for those who hold their state
+// and word their alerts; their steps have no condition.
+type Judged struct {
+	Rules []*Rule
+	// Matcher makes the processor of one worker; it is called behind our own conditions. nil where there are no rules.
+	Matcher func() pipeline.Processor
+	// Notes say which of the files are refused, and which rules can never fire.
+	Notes []string
 }
 
 // stepRef names a step among those of all rules.
@@ -120,21 +133,22 @@ type stepRef struct {
 
 // Load checks and compiles rule files. On an error it returns Errors with everything that is wrong in all of them, and
 // no set: a set is loaded as a whole or not at all.
-func Load(files []File) (*Set, error) {
-	set := &Set{byID: map[string]*Rule{}}
+func Load(files []File) (*Set, error) { return LoadWith(files, Judged{}) }
+
+// LoadWith is Load with rules beside ours that another matcher judges.
+func LoadWith(files []File, judged Judged) (*Set, error) {
+	set := &Set{byID: map[string]*Rule{}, judged: judged}
 	var errs Errors
 	for _, f := range files {
 		r, more := readRule(set, f.Name, f.Data)
 		errs = append(errs, more...)
-		if r == nil || r.ID == "" {
-			continue
+		if r != nil && r.ID != "" {
+			errs = set.add(r, errs)
 		}
-		if other := set.byID[r.ID]; other != nil {
-			errs = append(errs, &Error{Path: f.Name, Message: fmt.Sprintf("rule %q is in %s as well", r.ID, other.Path), Hint: "an id names one rule"})
-			continue
-		}
-		set.byID[r.ID] = r
-		set.Rules = append(set.Rules, r)
+	}
+	for _, r := range judged.Rules {
+		r.judged = true
+		errs = set.add(r, errs)
 	}
 	errs = append(errs, set.connect()...)
 	if len(errs) > 0 {
@@ -142,7 +156,9 @@ func Load(files []File) (*Set, error) {
 	}
 	slices.SortFunc(set.Rules, func(a, b *Rule) int { return strings.Compare(a.ID, b.ID) })
 	for number, r := range set.Rules {
-		r.Digest = r.digest()
+		if r.Digest = r.digest(); r.judged {
+			continue
+		}
 		for i := range r.Steps {
 			r.Steps[i].reads = set.reads(&r.Steps[i])
 			for _, id := range r.Steps[i].Alerts {
@@ -154,6 +170,18 @@ func Load(files []File) (*Set, error) {
 	set.index = newIndex(&set.atoms, set.steps)
 	return set, nil
 }
+
+func (s *Set) add(r *Rule, errs Errors) Errors {
+	if other := s.byID[r.ID]; other != nil {
+		return append(errs, &Error{Path: r.Path, Message: fmt.Sprintf("rule %q is in %s as well", r.ID, other.Path), Hint: "an id names one rule"})
+	}
+	s.byID[r.ID] = r
+	s.Rules = append(s.Rules, r)
+	return errs
+}
+
+// Notes say which files of rules that are judged elsewhere are refused, and which of their rules can never fire.
+func (s *Set) Notes() []string { return s.judged.Notes }
 
 // reads returns the fields that a step cannot do without, or that are among several of which it needs one.
 func (s *Set) reads(step *Step) []string {

@@ -264,6 +264,9 @@ func (t *translator) builtin(n *ast.BuiltinNode) string {
 // would have fired, with the time. It is the rule without alerts: `until` and `resolve` are left out, so a hunt may find
 // more than the stream, never less.
 func (r *Rule) SQL() (string, error) {
+	if r.IsJudgedElsewhere() {
+		return "", fmt.Errorf("rule %s: its condition is not one of tocsin's own, so it cannot be said in SQL", r.ID)
+	}
 	q := &query{rule: r}
 	s := q.build()
 	if q.err != nil {

@@ -35,6 +35,16 @@ func (t *Template) Render(lookup func(step int, name string) string) string {
 	return b.String()
 }
 
+// Words returns a template of a text as it stands, followed by a column of the newest event where that is not "".
+func Words(text, column string) *Template {
+	t := &Template{Text: text, parts: []templatePart{{literal: text, step: -1}}}
+	if column != "" {
+		t.Text += "{" + column + "}"
+		t.parts = append(t.parts, templatePart{step: -1, name: column})
+	}
+	return t
+}
+
 // newTemplate parses a template. aggregates are names that are not columns; steps are the ids of a sequence's steps.
 func newTemplate(src string, aggregates, steps []string) (*Template, []exprError) {
 	t := &Template{Text: src}

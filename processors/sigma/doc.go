@@ -10,6 +10,9 @@
 //	          -> candidates -> rules   matcher.go
 //	          -> windows of correlations, in event time   correlation.go, correlator.go
 //
+//	pipeline's events -> views of them as log sources   view.go, taxonomy/, audit.go
+//	                  -> signals for the engine         detector.go, processor.go, alert.go, beside.go
+//
 // Index and trying every rule give the same answers: a property test holds that. docs/sigma.md says what is understood,
 // and what was chosen where the specification is silent.
 //

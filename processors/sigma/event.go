@@ -68,6 +68,22 @@ func (t *fieldTree) add(name string, slot int32) {
 	}
 }
 
+// alias makes the fields of the object at the path count as if they stood outside of it.
+func (t *fieldTree) alias(path []string) {
+	at := t
+	for _, key := range path {
+		at = at.kid(key)
+	}
+	if at.kids == nil {
+		at.kids = map[string]*fieldTree{}
+	}
+	for key, kid := range t.kids {
+		if at.kids[key] == nil {
+			at.kids[key] = kid
+		}
+	}
+}
+
 func (t *fieldTree) kid(key string) *fieldTree {
 	if t.kids == nil {
 		t.kids = map[string]*fieldTree{}
@@ -265,3 +281,8 @@ func (m *Matcher) folded(v *value) string {
 // alias returns the bytes as a string without a copy. It is the only place where that is done here: the line and the
 // arena are not changed before the next event, and nothing keeps a value longer.
 func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// bytesOf is the contrary, for readers that want bytes and do not change them.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
+func newText(s string) value { return value{raw: s} }

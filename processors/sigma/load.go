@@ -28,6 +28,8 @@ type Result struct {
 	Path, ID string
 	Err      error // why it was refused; nil: it is honoured
 	Warnings []string
+	Inactive bool  // of a directory of rules that are not meant to run
+	Rule     *Rule // nil where it is refused, and for filters
 }
 
 // File is a rule file.
@@ -41,16 +43,20 @@ type File struct {
 // inactiveDirs are those in which the public repository keeps rules that are not meant to run.
 var inactiveDirs = []string{"deprecated", "unsupported"}
 
-// ReadFiles returns the YAML files at and below the paths, in the order of their names. Those below a directory
-// "deprecated" or "unsupported" within a path are inactive.
+// ReadFiles returns the YAML files at and below the paths, in the order of their names, but for those whose names say that
+// they hold something else than rules. Those below a directory "deprecated" or "unsupported" within a path are inactive.
 func ReadFiles(paths ...string) ([]File, error) {
+	return readFiles(paths, func(path string) bool { return !slices.Contains(otherKinds, kindOf(path)) })
+}
+
+func readFiles(paths []string, want func(path string) bool) ([]File, error) {
 	var files []File
 	for _, root := range paths {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return err
 			}
-			if ext := filepath.Ext(path); path != root && ext != ".yml" && ext != ".yaml" {
+			if ext := filepath.Ext(path); path != root && ext != ".yml" && ext != ".yaml" || !want(path) {
 				return nil
 			}
 			data, err := os.ReadFile(path)
@@ -135,7 +141,7 @@ func (l *loader) document(f File, doc *node) {
 			err = doc.get(key).errorf("the %s is that of a rule in %s too", key, other.Path)
 		}
 	}
-	l.Results = append(l.Results, Result{f.Path, r.ID, located(err, f.Path), r.Warnings})
+	l.Results = append(l.Results, Result{f.Path, r.ID, located(err, f.Path), r.Warnings, f.Inactive, nil})
 	if err != nil {
 		return
 	}
@@ -149,6 +155,7 @@ func (l *loader) document(f File, doc *node) {
 		l.filters = append(l.filters, p)
 	default:
 		l.Rules = append(l.Rules, r)
+		l.Results[len(l.Results)-1].Rule = r
 		l.enter(r)
 	}
 }
@@ -184,6 +191,7 @@ func (l *loader) correlate() {
 			progress = true
 			p.rule.correlation = c
 			l.Correlations = append(l.Correlations, p.rule)
+			l.Results[p.result].Rule = p.rule
 			l.enter(p.rule)
 		}
 		waiting = left

@@ -107,3 +107,15 @@ correlation: {type: event_count}
 		t.Errorf("%+v", r)
 	}
 }
+
+// TestEmptyDocuments: what stands behind an empty document is read.
+func TestEmptyDocuments(t *testing.T) {
+	const one = "title: t\nid: ID\nlogsource: {product: x}\ndetection: {s: {a: b}, condition: s}\n"
+	for _, between := range []string{"---\n", "---\n---\n", "---\n# nothing\n\n--- \n---\n"} {
+		text := "---\n" + strings.Replace(one, "ID", "a", 1) + between + strings.Replace(one, "ID", "b", 1) + between + strings.Replace(one, "ID: ", "", 1) + "---\n"
+		set := Load([]File{{Path: "r.yml", Data: []byte(text)}}, Options{})
+		if len(set.Rules) != 3 || set.Rules[2].ID != "ID" || set.Rules[2].Line != strings.Count(text[:strings.LastIndex(text, "title")], "\n")+1 {
+			t.Errorf("%q: %d rules, %v", between, len(set.Rules), set.Results)
+		}
+	}
+}

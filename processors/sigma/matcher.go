@@ -34,26 +34,41 @@ type compiler struct {
 	*Program
 	slotOf map[string]int32
 	atomOf map[string]int32
+	paths  map[string]string // of fields that stand elsewhere in the record
 }
 
 // Compile makes the rules of the set ready for events of the log source; nil means that every rule is judged on every
 // event.
 func (s *Set) Compile(source *LogSource) *Program {
-	c := &compiler{&Program{fields: fieldTree{slot: -1}, quiet: map[*Rule]bool{}}, map[string]int32{}, map[string]int32{}}
+	c := newCompiler()
 	for _, r := range s.Rules {
-		if source != nil && !r.Source.Covers(*source) {
-			continue
+		if source == nil || r.Source.Covers(*source) {
+			c.add(r)
 		}
-		c.rules = append(c.rules, r)
-		t, _ := c.tree(r.when)
-		c.trees = append(c.trees, t)
 	}
 	c.correlate(s.Correlations)
+	return c.finish()
+}
+
+func newCompiler() *compiler {
+	return &compiler{&Program{fields: fieldTree{slot: -1}, quiet: map[*Rule]bool{}}, map[string]int32{}, map[string]int32{}, map[string]string{}}
+}
+
+func (c *compiler) add(r *Rule) {
+	c.rules = append(c.rules, r)
+	t, _ := c.tree(r.when)
+	c.trees = append(c.trees, t)
+}
+
+func (c *compiler) finish() *Program {
 	c.index = newIndex(c.rules, c.slots, c.slot)
 	return c.Program
 }
 
 func (c *compiler) slot(field string) int32 {
+	if path, ok := c.paths[field]; ok {
+		field = path
+	}
 	i, ok := c.slotOf[field]
 	if !ok {
 		i = int32(c.slots)

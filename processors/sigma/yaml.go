@@ -1,6 +1,7 @@
 package sigma
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -98,7 +99,7 @@ func readYAML(data []byte) ([]*node, error) {
 	if len(data) > maxFileBytes {
 		return nil, &Error{Line: 1, Column: 1, Reason: fmt.Sprintf("the file has %d bytes, at most %d are allowed", len(data), maxFileBytes)}
 	}
-	f, err := parser.ParseBytes(data, 0)
+	f, err := parser.ParseBytes(withoutEmptyDocuments(data), 0)
 	if err != nil {
 		e := &Error{Line: 1, Column: 1, Reason: err.Error()}
 		if se := yaml.Error(nil); errors.As(err, &se) {
@@ -124,6 +125,25 @@ func readYAML(data []byte) ([]*node, error) {
 		}
 	}
 	return docs, nil
+}
+
+// withoutEmptyDocuments blanks the first of two separators with nothing but comments between them: the parser would drop
+// every document behind an empty one. Lines keep their numbers.
+func withoutEmptyDocuments(data []byte) []byte {
+	lines := bytes.Split(data, []byte("\n"))
+	last := -1 // separator that nothing follows so far
+	for i, line := range lines {
+		switch line = bytes.TrimSpace(line); {
+		case bytes.Equal(line, []byte("---")) && lines[i][0] == '-':
+			if last >= 0 {
+				lines[last] = nil
+			}
+			last = i
+		case len(line) > 0 && line[0] != '#':
+			last = -1
+		}
+	}
+	return bytes.Join(lines, []byte("\n"))
 }
 
 type converter struct {

@@ -49,7 +49,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 	}
 	pair(1)
 	write(t, dir, "stays.yaml", "id: stays\nkind: threshold\nkey: ev.Host\nwhen: ev.Type == \"e\"\nwindow: 6h\naggregates: {n: count}\nhaving: n >= 1000\n"+ruleRest)
-	live, err := rule.NewLive(false, []string{dir}, zap.NewNop())
+	live, err := newLive(dir, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestBrokenSetIsRefused(t *testing.T) {
 	}
 	write(t, dir, "a.yaml", match("a", `ev.Type == "a"`))
 	core, logged := observer.New(zap.InfoLevel)
-	live, err := rule.NewLive(false, []string{dir}, zap.New(core))
+	live, err := newLive(dir, zap.New(core))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestLinkedFolderIsReloaded(t *testing.T) {
 	if err := os.Symlink(filepath.Join("..data", "a.yaml"), filepath.Join(dir, "a.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	live, err := rule.NewLive(false, []string{dir}, zap.NewNop())
+	live, err := newLive(dir, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +268,7 @@ func TestTrafficOfRules(t *testing.T) {
 	} {
 		write(t, dir, id+".yaml", "id: "+id+"\nkind: match\nkey: ev.Host\nwhen: "+when+"\n"+ruleRest)
 	}
-	live, err := rule.NewLive(false, []string{dir}, zap.NewNop())
+	live, err := newLive(dir, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,4 +328,14 @@ func metrics(t *testing.T, c prometheus.Collector) map[string]float64 {
 		}
 	}
 	return all
+}
+
+func newLive(dir string, log *zap.Logger) (*rule.Live, error) {
+	return rule.NewLive([]string{dir}, func() (*rule.Set, error) {
+		files, err := rule.ReadPaths(dir)
+		if err != nil {
+			return nil, err
+		}
+		return rule.Load(files)
+	}, log)
 }

@@ -1,0 +1,198 @@
+package sigma
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/processors/rule"
+)
+
+// Processor appends a signal for each Sigma rule that an event matches, and for each correlation that it counts in. It
+// comes after the matcher of our own rules and serves one worker.
+type Processor struct {
+	detector *Detector
+	matchers map[*scope]*Matcher // made when the first event of a view comes
+	topic    string              // a copy of the batch's topic that signals may keep
+
+	batch *pipeline.Batch
+	event *pipeline.Event
+	done  []*Rule        // rules that the event at hand matched
+	told  []*correlation // correlations that it counted in
+	parts []string
+}
+
+// Processor returns a processor for one worker.
+func (d *Detector) Processor() *Processor {
+	return &Processor{detector: d, matchers: map[*scope]*Matcher{}}
+}
+
+// playgroundLabel marks events of a place where attacks are part of the plan: no Sigma rule judges them.
+const playgroundLabel = "playground"
+
+// Process appends the signals of the batch's events to b.Signals, in the order of records that the engine counts on. It
+// never fails a batch: a raw record that cannot be read has no fields.
+func (p *Processor) Process(_ context.Context, b *pipeline.Batch) error {
+	if p.topic != b.Topic {
+		p.topic = strings.Clone(b.Topic)
+	}
+	p.batch = b
+	before := len(b.Signals)
+	for i := range b.Events {
+		e := &b.Events[i]
+		scopes := p.detector.bySource[e.Source]
+		if len(scopes) == 0 || e.Dropped() != "" || e.HasLabel(playgroundLabel) {
+			continue
+		}
+		p.event, p.done, p.told = e, p.done[:0], p.told[:0]
+		for _, s := range scopes {
+			if s.sees(e) {
+				p.judge(s)
+			}
+		}
+	}
+	if len(b.Signals) > before {
+		renumber(b.Signals)
+	}
+	return nil
+}
+
+// renumber puts signals in the order of their records and counts those of each record.
+func renumber(signals []pipeline.Signal) {
+	slices.SortStableFunc(signals, func(a, b pipeline.Signal) int { return cmp.Compare(a.Offset, b.Offset) })
+	for i := range signals {
+		signals[i].Seq = 0
+		if i > 0 && signals[i].Offset == signals[i-1].Offset {
+			signals[i].Seq = signals[i-1].Seq + 1
+		}
+	}
+}
+
+func (p *Processor) judge(s *scope) {
+	m := p.matchers[s]
+	if m == nil {
+		m = s.program.NewMatcher()
+		p.matchers[s] = m
+	}
+	if s.raw != rawAudit {
+		p.take(s, m, m.see(s, p.event))
+		return
+	}
+	for line := range strings.Lines(p.event.Raw) { // to Sigma each record of the audit daemon is an event
+		m.begin()
+		m.readColumns(s, p.event)
+		m.readAudit(line)
+		p.take(s, m, m.judge())
+	}
+}
+
+// see judges an event as the view shows it.
+func (m *Matcher) see(s *scope, e *pipeline.Event) []*Rule {
+	m.begin()
+	m.readColumns(s, e)
+	read := false
+	if s.raw == rawJSON {
+		if at := strings.IndexByte(e.Raw, '{'); at >= 0 { // a syslog header may stand before it
+			read = m.readJSON(bytesOf(e.Raw[at:])) == nil
+		}
+	}
+	if !read && m.program.keywords {
+		m.add(nil, newText(e.Raw))
+	}
+	return m.judge()
+}
+
+// readColumns takes the fields that are mapped to columns.
+func (m *Matcher) readColumns(s *scope, e *pipeline.Event) {
+	for i := range s.fields {
+		at := fieldTree{slot: s.fields[i].slot, exact: true}
+		for j := range s.fields[i].columns {
+			if text := s.fields[i].columns[j].of(e); text != "" {
+				m.add(&at, newText(text))
+			}
+		}
+	}
+}
+
+// take makes signals of what matched.
+func (p *Processor) take(s *scope, m *Matcher, matched []*Rule) {
+	for _, r := range matched {
+		if slices.Contains(p.done, r) {
+			continue
+		}
+		p.done = append(p.done, r)
+		if p.detector.alerts[r] != nil {
+			p.parts = p.parts[:0]
+			for _, c := range s.key {
+				v, _ := p.event.Field(c)
+				p.parts = append(p.parts, v)
+			}
+			p.signal(p.detector.alerts[r], 0, nil)
+		}
+		for i, part := range p.detector.parts[r] {
+			p.correlate(part, s.parts[r][i], m)
+		}
+	}
+}
+
+// correlate makes the signal of a correlation that the event counts in: once, or for temporal ones once a rule.
+func (p *Processor) correlate(part part, at slots, m *Matcher) {
+	c := part.to
+	temporal := c.kind == "temporal" || c.kind == "temporal_ordered"
+	if !temporal && slices.Contains(p.told, c) {
+		return
+	}
+	p.parts = p.parts[:0]
+	for _, g := range at.groups {
+		v := m.first(g)
+		if v == nil {
+			return // it lacks a field of the group, so it takes no part
+		}
+		p.parts = append(p.parts, v.raw)
+	}
+	var values []string
+	step := 0
+	switch {
+	case c.kind == "temporal_ordered":
+		step = part.nth
+	case c.presence != nil:
+		values = make([]string, len(c.rules))
+		values[part.nth] = "1"
+	case temporal:
+		values = []string{c.names[part.nth]}
+	case len(at.values) > 0:
+		texts := make([]string, len(at.values))
+		for i, f := range at.values {
+			v := m.first(f)
+			if v == nil {
+				return
+			}
+			texts[i] = v.raw
+		}
+		if _, ok := number(texts[0]); !ok && c.kind != "value_count" {
+			return
+		}
+		values = []string{rule.Key(texts...)}
+	}
+	p.told = append(p.told, c)
+	p.signal(part.rule, step, values)
+}
+
+// signal appends a signal with the key's parts at hand.
+func (p *Processor) signal(r *rule.Rule, step int, values []string) {
+	e := p.event
+	s := pipeline.Signal{
+		Kind:   pipeline.SignalMatch,
+		Origin: pipeline.TopicPartition{Topic: p.topic, ID: p.batch.ID, Partition: p.batch.Partition},
+		Offset: e.Offset, Rule: r.ID, Version: r.Version, Digest: r.Digest, Step: step,
+		Key: rule.Key(p.parts...), Time: e.Time, Ingest: e.IngestTime, EventID: e.ID, Values: values,
+	}
+	for _, c := range alertColumns {
+		if v, _ := e.Field(c); v != "" {
+			s.Fields = append(s.Fields, pipeline.Attr{Key: c, Value: strings.Clone(v)})
+		}
+	}
+	p.batch.Signals = append(p.batch.Signals, s)
+}
