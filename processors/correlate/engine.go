@@ -497,7 +497,7 @@ const (
 )
 
 // stateVersion is the first byte of every encoded state.
-const stateVersion = 1
+const stateVersion = 2
 
 // Dirty calls f for every state that has changed since the last Commit: the records of a compacted changelog. A nil
 // value means that the state is gone. The slices are valid until f returns. The order is that of the changes.

@@ -391,6 +391,28 @@ func differLines(got, want string) string {
 	return "more lines"
 }
 
+const (
+	sessionRule = `
+id: W
+kind: threshold
+key: ev.Actor
+when: ev.Type == "flow"
+window: session 12s
+aggregates: {n: count, high: p90 ev.Bytes, mean: avg ev.Bytes}
+having: n >= 3 && high > 250 || mean > 200 && n > 1
+`
+	finalRule = `
+id: F
+kind: threshold
+key: ev.Actor
+when: ev.Type == "flow"
+window: tumbling 20s
+final: true
+aggregates: {n: count, middle: median ev.Bytes}
+having: n >= 2 && middle < 120
+`
+)
+
 const growthRule = `
 id: G
 kind: growth
@@ -412,7 +434,7 @@ func mixed(t testing.TB, rng *rand.Rand, set *rule.Set, n int) []pipeline.Signal
 
 // A transaction that is rolled back leaves no trace, wherever it was cut.
 func TestRollbackLeavesNoTrace(t *testing.T) {
-	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule, newValueRule, riskRule, memberRule, chainOfAlerts, riskOfAlerts)
+	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule, newValueRule, riskRule, memberRule, chainOfAlerts, riskOfAlerts, sessionRule, finalRule)
 	for seed := range uint64(*seeds / 5) {
 		rng := rand.New(rand.NewPCG(seed, 4))
 		in := mixed(t, rng, set, 300)
@@ -458,7 +480,7 @@ func TestRollbackLeavesNoTrace(t *testing.T) {
 
 // An engine restored from the changelog goes on as the one that wrote it; seeing signals again changes nothing.
 func TestRestoreFromChangelog(t *testing.T) {
-	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule, newValueRule, riskRule, memberRule, chainOfAlerts, riskOfAlerts)
+	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule, newValueRule, riskRule, memberRule, chainOfAlerts, riskOfAlerts, sessionRule, finalRule)
 	for seed := range uint64(*seeds / 6) {
 		rng := rand.New(rand.NewPCG(seed, 5))
 		in := mixed(t, rng, set, 300)

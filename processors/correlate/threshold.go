@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -15,8 +16,9 @@ import (
 	"github.com/tocsin-project/tocsin/processors/rule"
 )
 
-// slices of a window: it slides in steps of a 120th of its length. A window that ends with slice e covers the slices
-// e-119 to e, so two events of one window are never further apart than its length.
+// slices of a window: a sliding one moves in steps of a 120th of its length. A window that ends with slice e covers the
+// slices e-119 to e, so two events of one window are never further apart than its length. Tumbling windows are judged in
+// the same way, but begin at a multiple of 120; those of a session begin after a gap of that many slices.
 const windowSlices = 120
 
 // Bounds of a window's state.
@@ -31,7 +33,7 @@ const (
 type window struct {
 	entries []entry // by slice
 	lo, hi  int32   // entries[lo:hi] are in the window that ends with slice end
-	end     int64
+	end     int64   // the windows of a rule that waits for late events are judged up to here
 	// running are the aggregates of that window; nil while there are few entries, then they are computed when needed.
 	running []running
 	notes   notes
@@ -53,7 +55,9 @@ func (e *entry) slice(l int64) int64 { return sliceOf(e.time, l) }
 // millionths, so that adding and taking away leaves no error behind.
 type running struct {
 	whole, millionths int64
+	numbers           int64             // for a mean
 	entries           map[string]uint32 // with each value, for a distinct count
+	sketch            sketch            // for a percentile
 }
 
 func sliceLength(r *rule.Rule) int64 { return int64(r.Window) / windowSlices }
@@ -84,27 +88,53 @@ func (w *window) observe(c *call, s *pipeline.Signal) {
 		w.drop(c.rule, maxEntries/8)
 		c.stats.Truncated += maxEntries / 8
 	}
+	if c.rule.Final {
+		if w.episode != nil && w.episode.Open {
+			w.episode.Add(t, s.EventID, 1)
+		}
+		return // expire judges
+	}
 	head := w.entries[len(w.entries)-1].slice(l)
 	if w.episode != nil && w.episode.Open {
 		w.episode.Add(t, s.EventID, 1)
 	} else if slice < head {
 		// The event came late: windows that ended after it, but before the newest, have one event more.
-		for i := w.first(slice, l); i < len(w.entries) && w.entries[i].slice(l) < min(head, slice+windowSlices); i++ {
+		for i := w.first(slice, l); i < len(w.entries) && w.entries[i].slice(l) < head; i++ {
 			if i > 0 && w.entries[i-1].slice(l) == w.entries[i].slice(l) {
 				continue
 			}
+			if w.start(c.rule, w.entries[i].slice(l)) > slice {
+				break
+			}
 			w.move(c.rule, w.entries[i].slice(l))
-			if w.judge(c, s) {
+			if w.judge(c, t, s.Ingest) {
 				break
 			}
 		}
 	}
 	w.move(c.rule, head)
-	w.judge(c, s)
+	w.judge(c, t, s.Ingest)
 }
 
-// judge evaluates the window as it stands and fires where the condition holds.
-func (w *window) judge(c *call, s *pipeline.Signal) bool {
+// judgeClosed judges the windows that nothing can change any more, each at its last event.
+func (w *window) judgeClosed(c *call) {
+	l := sliceLength(c.rule)
+	for i := w.first(w.end+1, l); i < len(w.entries); i++ {
+		slice := w.entries[i].slice(l)
+		if (slice+1)*l > c.watermark {
+			return
+		}
+		if i+1 < len(w.entries) && w.entries[i+1].slice(l) == slice {
+			continue
+		}
+		w.move(c.rule, slice)
+		w.judge(c, w.entries[i].time, time.Unix(0, w.entries[i].time))
+	}
+}
+
+// judge evaluates the window as it stands and fires where the condition holds. t is the time of the event that it is judged
+// for, ingest when that reached Kafka.
+func (w *window) judge(c *call, t int64, ingest time.Time) bool {
 	var stack [16]float64
 	values := w.aggregates(c.rule, stack[:0])
 	if !c.rule.Having.Holds(values) {
@@ -128,7 +158,7 @@ func (w *window) judge(c *call, s *pipeline.Signal) bool {
 	for i, a := range c.rule.Aggregates {
 		e.Metrics = append(e.Metrics, alert.Metric{Name: a.Name, Value: values[i]})
 	}
-	e.Fire(c.rule, w.notes.read(), max(s.Time.UnixNano(), inside[len(inside)-1].time), s.Ingest, rule.LevelWarn, &c.out)
+	e.Fire(c.rule, w.notes.read(), max(t, inside[len(inside)-1].time), ingest, rule.LevelWarn, &c.out)
 	return true
 }
 
@@ -156,7 +186,7 @@ func (w *window) insert(c *call, s *pipeline.Signal, slice int64) {
 	in := entry{n: 1, id: s.EventID, time: s.Time.UnixNano(), values: string(b)}
 	w.entries = slices.Insert(w.entries, at, in)
 	switch {
-	case at < int(w.lo) || slice <= w.end-windowSlices:
+	case at < int(w.lo) || slice < w.begin(c.rule):
 		w.lo, w.hi = w.lo+1, w.hi+1
 	case slice <= w.end:
 		w.hi++
@@ -175,8 +205,50 @@ func (w *window) first(slice, l int64) int {
 	return sort.Search(len(w.entries), func(i int) bool { return w.entries[i].slice(l) >= slice })
 }
 
+// begin returns the first slice of the window at hand.
+func (w *window) begin(r *rule.Rule) int64 {
+	if r.Windows != rule.Session {
+		return w.start(r, w.end)
+	}
+	if w.lo == w.hi {
+		return w.end + 1 // what comes into an empty session is counted when the window moves
+	}
+	return w.entries[w.lo].slice(sliceLength(r))
+}
+
+// start returns the first slice of the window that ends with a slice.
+func (w *window) start(r *rule.Rule, end int64) int64 {
+	switch r.Windows {
+	case rule.Tumbling:
+		return end - mod(end, windowSlices)
+	case rule.Session:
+		return w.session(w.first(end+1, sliceLength(r))-1, sliceLength(r), end)
+	}
+	return end - windowSlices + 1
+}
+
+// session returns the slice at which the session of entry i begins; without an entry that is at the end.
+func (w *window) session(i int, l, end int64) int64 {
+	if i < 0 || end-w.entries[i].slice(l) >= windowSlices {
+		return end
+	}
+	for ; i > 0; i-- {
+		if i > int(w.lo) && i < int(w.hi) {
+			i = int(w.lo) // the window at hand is of one session
+			if i == 0 {
+				break
+			}
+		}
+		if w.entries[i].slice(l)-w.entries[i-1].slice(l) >= windowSlices {
+			break
+		}
+	}
+	return w.entries[i].slice(l)
+}
+
 // move makes it the window that ends with the slice. It costs as much as there are entries that come in or go out.
 func (w *window) move(r *rule.Rule, end int64) {
+	begin := w.start(r, end)
 	w.end = end
 	l, lo, hi := sliceLength(r), w.lo, w.hi
 	for int(hi) < len(w.entries) && w.entries[hi].slice(l) <= end {
@@ -185,10 +257,10 @@ func (w *window) move(r *rule.Rule, end int64) {
 	for hi > 0 && w.entries[hi-1].slice(l) > end {
 		hi--
 	}
-	for lo < hi && w.entries[lo].slice(l) <= end-windowSlices {
+	for lo < hi && w.entries[lo].slice(l) < begin {
 		lo++
 	}
-	for lo > 0 && (lo > hi || w.entries[lo-1].slice(l) > end-windowSlices) {
+	for lo > 0 && (lo > hi || w.entries[lo-1].slice(l) >= begin) {
 		lo--
 	}
 	if w.running != nil {
@@ -220,10 +292,10 @@ func (w *window) count(r *rule.Rule, values string, events int64, entries int) {
 			if a.Value < 0 || value(values, a.Value) != "" {
 				n.whole += events
 			}
-		case rule.Sum:
-			whole, millionths := number(value(values, a.Value))
-			n.whole += events * whole
-			n.millionths += events * millionths
+		case rule.Sum, rule.Avg:
+			n.add(value(values, a.Value), events)
+		case rule.Percentile:
+			n.sketch.add(value(values, a.Value), events)
 		case rule.Distinct:
 			v := value(values, a.Value)
 			if v == "" || entries == 0 {
@@ -241,14 +313,22 @@ func (w *window) count(r *rule.Rule, values string, events int64, entries int) {
 	}
 }
 
-// number reads a number as whole units and millionths; what is none, or too great to be added up, counts as zero.
-func number(text string) (whole, millionths int64) {
-	v, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(math.Abs(v) < 1<<53) {
-		return 0, 0
+// add adds a number so many times; what is none, or too great to be added up, counts as zero and is no number of a mean.
+func (n *running) add(text string, times int64) {
+	v, ok := number(text)
+	if !ok {
+		return
 	}
-	w, f := math.Modf(v)
-	return int64(w), int64(math.Round(f * 1e6))
+	whole, fraction := math.Modf(v)
+	n.whole += times * int64(whole)
+	n.millionths += times * int64(math.Round(fraction*1e6))
+	n.numbers += times
+}
+
+// number reads a number that is small enough to be added up.
+func number(text string) (v float64, ok bool) {
+	v, err := strconv.ParseFloat(text, 64)
+	return v, err == nil && math.Abs(v) < 1<<53
 }
 
 // value returns the i-th of packed values.
@@ -278,20 +358,34 @@ func (w *window) aggregates(r *rule.Rule, out []float64) []float64 {
 		switch {
 		case w.running == nil:
 			out = append(out, aggregate(w.entries[w.lo:w.hi], a))
-		case a.Op == rule.Distinct:
-			out = append(out, float64(len(w.running[i].entries)))
 		default:
-			out = append(out, w.running[i].value())
+			out = append(out, w.running[i].value(a))
 		}
 	}
 	return out
 }
 
-func (n *running) value() float64 { return float64(n.whole) + float64(n.millionths)/1e6 }
+func (n *running) value(a rule.Aggregate) float64 {
+	switch a.Op {
+	case rule.Distinct:
+		return float64(len(n.entries))
+	case rule.Percentile:
+		return n.sketch.quantile(a.Quantile)
+	}
+	sum := float64(n.whole) + float64(n.millionths)/1e6
+	if a.Op == rule.Avg {
+		if n.numbers == 0 {
+			return math.NaN()
+		}
+		return sum / float64(n.numbers)
+	}
+	return sum
+}
 
 // aggregate computes an aggregate of a few entries. Comparing all with all is faster, and smaller, than a map.
 func aggregate(entries []entry, a rule.Aggregate) float64 {
 	var n running
+	distinct := 0
 	for i := range entries {
 		e := &entries[i]
 		v := ""
@@ -303,17 +397,20 @@ func aggregate(entries []entry, a rule.Aggregate) float64 {
 			if a.Value < 0 || v != "" {
 				n.whole += int64(e.n)
 			}
-		case rule.Sum:
-			whole, millionths := number(v)
-			n.whole += int64(e.n) * whole
-			n.millionths += int64(e.n) * millionths
+		case rule.Sum, rule.Avg:
+			n.add(v, int64(e.n))
+		case rule.Percentile:
+			n.sketch.add(v, int64(e.n))
 		case rule.Distinct:
 			if v != "" && !slices.ContainsFunc(entries[:i], func(e entry) bool { return value(e.values, a.Value) == v }) {
-				n.whole++
+				distinct++
 			}
 		}
 	}
-	return n.value()
+	if a.Op == rule.Distinct {
+		return float64(distinct)
+	}
+	return n.value(a)
 }
 
 // drop forgets the n oldest entries.
@@ -326,6 +423,9 @@ func (w *window) drop(r *rule.Rule, n int) {
 }
 
 func (w *window) expire(c *call) {
+	if c.rule.Final {
+		w.judgeClosed(c)
+	}
 	e := w.episode
 	if e != nil && e.Open && c.watermark >= e.Held+int64(c.rule.Window) {
 		e.Resolve(c.rule, w.notes.read(), &c.out)
@@ -336,7 +436,7 @@ func (w *window) expire(c *call) {
 	// No event that may still come is in a window with entries up to here.
 	l := sliceLength(c.rule)
 	if oldest := sliceOf(c.watermark, l) - windowSlices; len(w.entries) > 0 && w.entries[0].slice(l) <= oldest {
-		switch n := w.first(oldest+1, l); {
+		switch n := w.needless(c.rule, oldest); {
 		case n == len(w.entries):
 			w.entries, w.running, w.lo, w.hi = nil, nil, 0, 0
 			if e == nil || !e.Open {
@@ -348,9 +448,24 @@ func (w *window) expire(c *call) {
 	}
 }
 
+// needless returns how many entries are in no window with events after the oldest slice.
+func (w *window) needless(r *rule.Rule, oldest int64) int {
+	l := sliceLength(r)
+	n := w.first(oldest+1, l)
+	if r.Windows == rule.Session && n < len(w.entries) {
+		return w.first(w.session(n, l, w.entries[n].slice(l)), l)
+	}
+	return n
+}
+
 func (w *window) due(c *call) (due int64, keep bool) {
 	r := c.rule
 	e := w.episode
+	if r.Final {
+		if i := w.first(w.end+1, sliceLength(r)); i < len(w.entries) {
+			return (w.entries[i].slice(sliceLength(r)) + 1) * sliceLength(r), true
+		}
+	}
 	if e != nil && e.Open {
 		return e.Held + int64(r.Window), true
 	}
@@ -369,8 +484,11 @@ func (w *window) close(c *call) {
 	}
 }
 
+// windowWords name windows by kind, for people.
+var windowWords = [...]string{rule.Sliding: "window", rule.Tumbling: "tumbling window", rule.Session: "session, pauses"}
+
 func (w *window) explain(r *rule.Rule) []string {
-	lines := []string{fmt.Sprintf("%d entries in the last window of %s; it fires when %s", w.hi-w.lo, rule.FormatDuration(r.Window), r.Having.Text)}
+	lines := []string{fmt.Sprintf("%d entries in the last %s of %s; it fires when %s", w.hi-w.lo, windowWords[r.Windows], rule.FormatDuration(r.Window), r.Having.Text)}
 	values := w.aggregates(r, nil)
 	for i, a := range r.Aggregates {
 		lines = append(lines, fmt.Sprintf("%s = %g", a.Name, values[i]))
@@ -389,6 +507,7 @@ func (w *window) encode(b []byte) []byte {
 		b = append(b, e.id[:]...)
 		b = appendText(b, e.values)
 	}
+	b = binary.AppendVarint(binary.AppendUvarint(binary.AppendUvarint(b, uint64(w.lo)), uint64(w.hi)), w.end)
 	b = appendNotes(b, &w.notes)
 	return appendEpisode(b, w.episode)
 }
@@ -401,6 +520,11 @@ func (w *window) decode(d *decoder) {
 			t += d.varint()
 			w.entries[i] = entry{time: t, n: uint32(d.uvarint()), id: d.uuid(), values: d.text()}
 		}
+	}
+	w.lo, w.hi, w.end = int32(d.uvarint()), int32(d.uvarint()), d.varint()
+	if w.lo < 0 || w.lo > w.hi || int(w.hi) > len(w.entries) {
+		d.fail()
+		w.lo, w.hi = 0, 0
 	}
 	w.notes = d.notes()
 	w.episode = d.episode()

@@ -210,7 +210,11 @@ func (d *document) word(n ast.Node, what string, words []string) string {
 }
 
 func (d *document) duration(n ast.Node, what string, low, high time.Duration) time.Duration {
-	s := d.text(n, what)
+	return d.durationText(n, what, d.text(n, what), low, high)
+}
+
+// durationText reads a duration that is only a part of its node.
+func (d *document) durationText(n ast.Node, what, s string, low, high time.Duration) time.Duration {
 	v, err := ParseDuration(s)
 	if err != nil || v < low || v > high {
 		d.failAt(n, fmt.Sprintf("%s: expected a duration from %s to %s, got %q", what, FormatDuration(low), FormatDuration(high), s), "as in 30s, 10m, 1h30m, 7d")

@@ -143,7 +143,8 @@ func (r *reader) keysOf(kind Kind) (known keys, required []string) {
 		required = append(required, "value")
 	case Threshold:
 		r.own = r.conditions(known, Step{ID: "count"})
-		known["window"] = func(n ast.Node) { rule.Window = r.duration(n, "window", minWindow, maxWindow) }
+		known["window"] = func(n ast.Node) { r.window(n) }
+		known["final"] = func(n ast.Node) { rule.Final = r.bool(n, "final") }
 		known["aggregates"] = func(n ast.Node) { r.aggregates(n) }
 		known["having"] = func(n ast.Node) { r.having = n }
 		known["resolve"] = resolve
@@ -442,65 +443,6 @@ func (r *reader) sample(n ast.Node) {
 	r.need(n, seen, "the sample", "when", "value", "series")
 	s.columns = append(s.columns, "project", "host", "db_name", "db_object") // a row of the growth table is made of them
 	r.add(s)
-}
-
-// aggregates reads the mapping of names to "count", "count <condition>", "distinct <value>" or "sum <number>".
-func (r *reader) aggregates(n ast.Node) {
-	r.pairs(n, "aggregates", func(name string, k, v ast.Node) {
-		if !namePattern.MatchString(name) || isColumn(name) {
-			r.failAt(k, fmt.Sprintf("aggregate %q is no name", name), "lower-case letters, digits and _, and no column's name")
-		}
-		src := r.text(v, name)
-		op, argument, _ := strings.Cut(strings.TrimLeft(src, " "), " ")
-		a := Aggregate{Name: name, Value: -1}
-		words := map[string]AggregateOp{"count": Count, "distinct": Distinct, "sum": Sum}
-		var ok bool
-		if a.Op, ok = words[op]; !ok {
-			r.failAt(v, fmt.Sprintf("%s: unknown aggregate %q", name, op), didYouMean(op, slices.Sorted(maps.Keys(words))))
-			return
-		}
-		if strings.TrimSpace(argument) == "" {
-			if a.Op != Count {
-				r.failAt(v, fmt.Sprintf("%s: %s wants an argument", name, op), "as in distinct ev.SrcIP or sum ev.Bytes")
-			}
-		} else {
-			a.Value = len(r.arguments)
-			r.arguments = append(r.arguments, r.argument(v, name, argument, len([]rune(src))-len([]rune(argument)), a.Op))
-		}
-		r.names = append(r.names, name)
-		r.rule.Aggregates = append(r.rule.Aggregates, a)
-	})
-	if len(r.rule.Aggregates) > maxAggregates {
-		r.failAt(n, fmt.Sprintf("aggregates: at most %d are allowed, got %d", maxAggregates, len(r.rule.Aggregates)), "")
-	}
-}
-
-// argument reads an aggregate's argument, which stands offset runes behind the start of its node.
-func (r *reader) argument(n ast.Node, what, src string, offset int, op AggregateOp) *value {
-	want := ""
-	if op == Count {
-		want = "bool"
-	}
-	tree, errs := parseExpression(src, want)
-	for i := range errs {
-		errs[i].at += offset
-	}
-	r.report(n, what, errs)
-	if tree == nil {
-		return nil
-	}
-	var v *value
-	var err error
-	if op == Count {
-		v = &value{text: tree.String()}
-		v.when, err = r.set.atoms.condition(tree)
-	} else {
-		v, err = newValue(tree)
-	}
-	if err != nil {
-		r.failAt(n, what+": "+err.Error(), "")
-	}
-	return v
 }
 
 // finish reads what refers to other keys, and gives each step the rule's key and the columns that the alert speaks of.

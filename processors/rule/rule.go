@@ -62,6 +62,9 @@ type Rule struct {
 	// Window is the length of a threshold's sliding window; of an absence, how long after its trigger what is expected may
 	// come. Before is how long before the trigger it may have come.
 	Window, Before time.Duration
+	Windows        WindowKind
+	// Final tells that windows are judged once no late event can change them any more, not with every event.
+	Final bool
 	// Lateness, where it is not 0, is how long an absence waits for late events, in place of the engine's bound.
 	Lateness time.Duration
 	// Dedup is the time in which a further firing of the same key belongs to the same alert.
@@ -185,15 +188,31 @@ type Step struct {
 type AggregateOp uint8
 
 const (
-	Count    AggregateOp = iota // events; with an argument, those for which it is true
-	Distinct                    // different values of the argument; empty ones don't count
-	Sum                         // sum of the argument
+	Count      AggregateOp = iota // events; with an argument, those for which it is true
+	Distinct                      // different values of the argument; empty ones don't count
+	Sum                           // sum of the argument
+	Avg                           // mean of the arguments that are numbers
+	Percentile                    // of the arguments that are numbers, within 1 %
 )
+
+// WindowKind is how a threshold's windows lie in time.
+type WindowKind uint8
+
+const (
+	Sliding  WindowKind = iota // one that ends with each event
+	Tumbling                   // side by side: each begins where the one before ends, at multiples of the length since 1970
+	Session                    // one for events that are less than the length apart from one another
+)
+
+// windowKinds names them as rule files do.
+var windowKinds = []string{"sliding", "tumbling", "session"}
 
 // Aggregate is one number over the events of a window.
 type Aggregate struct {
 	Name string
 	Op   AggregateOp
+	// Quantile is that of a percentile, between 0 and 1.
+	Quantile float64
 	// Value is the index of the argument in Signal.Values; -1 for a plain count.
 	Value int
 }
@@ -235,6 +254,12 @@ func (r *Rule) digest() uint64 {
 	}
 	for _, a := range r.Aggregates {
 		fmt.Fprintf(h, "%d %d ", a.Op, a.Value)
+		if a.Op == Percentile {
+			fmt.Fprintf(h, "%g ", a.Quantile)
+		}
+	}
+	if r.Windows != Sliding || r.Final {
+		fmt.Fprintf(h, "%d %t ", r.Windows, r.Final)
 	}
 	return h.Sum64()
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/parser"
 
 	"github.com/tocsin-project/tocsin/schemas"
 )
@@ -362,48 +361,6 @@ GROUP BY key, value ORDER BY fired, key`, q.source(0, ", "+q.text(r.Steps[0].val
 		q.err = fmt.Errorf("%w; tocsin.db_growth has what the detector said", q.err)
 	}
 	return ""
-}
-
-// windowSteps is how many steps a window slides over its own length; package correlate counts by it.
-const windowSteps = 120
-
-func (q *query) threshold() string {
-	r := q.rule
-	extra, columns := "", ""
-	for i, v := range r.Steps[0].values {
-		arg := ""
-		if v.when != nil {
-			arg = q.sql(v.text, "bool")
-		} else {
-			arg = q.text(v)
-		}
-		extra += fmt.Sprintf(", %s AS a%d", arg, i)
-	}
-	for _, a := range r.Aggregates {
-		f := "count()"
-		switch {
-		case a.Op == Count && a.Value >= 0:
-			f = fmt.Sprintf("countIf(a%d)", a.Value)
-		case a.Op == Distinct:
-			f = fmt.Sprintf("uniqExactIf(a%d, a%d != '')", a.Value, a.Value)
-		case a.Op == Sum:
-			f = fmt.Sprintf("sum(toFloat64OrZero(a%d))", a.Value)
-		}
-		columns += fmt.Sprintf(", toFloat64(%s OVER w) AS g_%s", f, a.Name)
-	}
-	tree, err := parser.Parse(r.Having.Text)
-	if err != nil {
-		panic("BUG: a condition that was checked is refused: " + err.Error())
-	}
-	having := havingSQL(tree.Node)
-	return fmt.Sprintf(`SELECT key, fromUnixTimestamp64Milli(min(t), 'UTC') AS fired, count() AS events
-FROM (
-  SELECT key, t%s
-  FROM (%s)
-  WINDOW w AS (PARTITION BY key ORDER BY intDiv(t * 1000000, %d) RANGE BETWEEN %d PRECEDING AND CURRENT ROW)
-)
-WHERE %s
-GROUP BY key ORDER BY fired, key`, columns, q.source(0, extra), int64(r.Window)/windowSteps, windowSteps-1, having)
 }
 
 // havingSQL writes a condition over aggregates. Nothing divided by zero holds, as in the engine.

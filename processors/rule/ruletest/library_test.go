@@ -26,11 +26,38 @@ func TestLibrary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	whole(t, report)
+}
+
+// whole holds that all tests passed and that no rule lacks one.
+func whole(t *testing.T, report *ruletest.Report) {
+	t.Helper()
 	var text strings.Builder
 	report.WriteText(&text)
 	if !report.OK() || len(report.Unfired)+len(report.Unmissed) > 0 {
 		t.Errorf("\n%s", &text)
 	}
+}
+
+// The examples of kinds that the library has no rule of.
+func TestKinds(t *testing.T) {
+	files, err := rule.ReadPaths("testdata/kinds")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := rule.Load(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests, err := rule.ReadTests("testdata/kinds")
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := ruletest.Run(set, tests, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole(t, report)
 }
 
 var update = flag.Bool("update", false, "rewrite docs/runbooks")
