@@ -2,6 +2,7 @@ package parse
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -170,9 +171,42 @@ func (v *dbEvent) event(out *Out, raw, system string) *pipeline.Event {
 	e.SetAttr("db.system.name", system)
 	e.SetAttr("db.query.text", v.statement)
 	e.SetAttr("db.operation.name", v.command)
+	e.SetAttr("target.user", granteeOf(v.statement))
 	e.SetAttr("db.statement.class", v.class)
 	e.SetAttr("db.session.id", v.session)
 	e.SetAttr("db.response.status_code", v.code)
 	e.SetAttr("auth.reason", v.reason)
 	return e
+}
+
+// granteeOf returns the account that a statement gives rights to or makes: that of GRANT ... TO, of CREATE and ALTER USER or
+// ROLE. It is empty for other statements.
+func granteeOf(statement string) string {
+	verb, rest, _ := strings.Cut(statement, " ")
+	marks := []string{"USER", "ROLE"}
+	switch {
+	case strings.EqualFold(verb, "GRANT"):
+		marks = []string{"TO"}
+	case !strings.EqualFold(verb, "CREATE") && !strings.EqualFold(verb, "ALTER"):
+		return ""
+	}
+	words := strings.Fields(rest)
+	for i, word := range words {
+		if !slices.ContainsFunc(marks, func(m string) bool { return strings.EqualFold(m, word) }) {
+			if marks[0] == "TO" {
+				continue
+			}
+			return "" // CREATE TABLE and the like
+		}
+		words = words[i+1:]
+		for len(words) > 1 && slices.ContainsFunc([]string{"IF", "NOT", "EXISTS"}, func(m string) bool { return strings.EqualFold(m, words[0]) }) {
+			words = words[1:]
+		}
+		if len(words) == 0 {
+			return ""
+		}
+		name, _, _ := strings.Cut(words[0], "@")
+		return strings.Trim(name, "'\"`;,")
+	}
+	return ""
 }

@@ -15,6 +15,7 @@ type githubPull struct {
 	Title     Text       `json:"title"`
 	State     Text       `json:"state"`
 	Draft     Text       `json:"draft"`
+	Additions Text       `json:"additions"`
 	Merged    Text       `json:"merged"`
 	MergedAt  Text       `json:"merged_at"`
 	MergedBy  *forgeUser `json:"merged_by"`
@@ -102,6 +103,7 @@ func (v *githubEvent) change(out *Out, typ, kind string) *pipeline.Event {
 	e.SetAttr("vcs.ref.base.name", refOf(string(pr.Base.Ref)))
 	e.SetAttr("author", pr.User.account())
 	e.Actor = first(e.Actor, pr.User.account())
+	e.SetAttr("change.additions", string(pr.Additions)) // not in reviews' payloads
 	if string(pr.Draft) == "true" {
 		e.SetAttr("draft", "true")
 	}

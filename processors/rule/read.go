@@ -373,7 +373,7 @@ func (r *reader) step(n ast.Node, step Step) {
 	known["key"] = func(n ast.Node) { s.key = r.keyOf(n) }
 	if s.Role == RoleWhile {
 		known["count"] = func(n ast.Node) { s.Count = r.int(n, "count", 1, maxStepCount) }
-		known["within"] = func(n ast.Node) { s.Within = r.duration(n, "within", minWindow, maxWindow) }
+		known["within"] = func(n ast.Node) { s.Within = r.duration(n, "within", minWindow, maxWithin) }
 	}
 	if s.Role == RoleEvidence {
 		s.Count = defaultEvidence

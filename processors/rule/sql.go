@@ -443,6 +443,7 @@ func (q *query) absence() string {
 	attacks := "0"
 	if while >= 0 {
 		parts = append(parts, "SELECT key, t, 2 AS s FROM ("+q.source(while, "")+")")
+		order, unit := frame(r.Window, r.Steps[while].Within)
 		attacks = fmt.Sprintf("countIf(s = 2) OVER (PARTITION BY key ORDER BY %s RANGE BETWEEN %d PRECEDING AND %d FOLLOWING)", order, r.Steps[while].Within/unit, r.Window/unit)
 	}
 	least := 0
