@@ -90,7 +90,7 @@ func huntAgrees(t *testing.T, dir string) {
 	}
 	out := &bytes.Buffer{}
 	root := newRoot()
-	root.SetArgs([]string{"rules", "backtest", "-c", path, "--since", "2h", "--hits", "1"})
+	root.SetArgs([]string{"rules", "backtest", "-c", path, "--since", "3d", "--hits", "1"})
 	root.SetOut(out)
 	if err := root.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)

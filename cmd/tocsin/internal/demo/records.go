@@ -13,11 +13,16 @@ func (s *story) sha() string {
 
 // own is an event in tocsin's own words, as CloudEvents in structured mode.
 func (s *story) own(t time.Duration, typ, says string, fields ...string) {
+	s.ownAt(t, t, typ, says, fields...)
+}
+
+// ownAt is such an event that is sent at t, and says that it happened at another time.
+func (s *story) ownAt(t, happened time.Duration, typ, says string, fields ...string) {
 	var data []string
 	for i := 0; i < len(fields); i += 2 {
 		data = append(data, fmt.Sprintf("%q:%q", fields[i], fields[i+1]))
 	}
-	when := s.time(t)
+	when := s.time(happened)
 	s.add(t, TopicPeople, typ, says, fmt.Sprintf(`{"specversion":"1.0","type":"dev.tocsin.%s","id":"own-%d-%s","source":"/tocsin/people","time":"%s","datacontenttype":"application/json","data":{%s}}`,
 		typ, len(s.records), typ, when.Format(time.RFC3339Nano), strings.Join(data, ",")), "content-type", "application/cloudevents+json")
 }
@@ -38,12 +43,15 @@ func (s *story) push(t time.Duration, who, branch, before, after string, forced 
 }
 
 func pullRequest(number int, who, sha string, merged bool, state string, when time.Time) string {
-	closed := "null"
+	closed, lines := "null", 40
+	if number == hastyChange {
+		lines = 900
+	}
 	if state == "closed" {
 		closed = fmt.Sprintf("%q", when.Format(time.RFC3339))
 	}
-	return fmt.Sprintf(`"pull_request":{"id":%d,"number":%d,"state":%q,"title":"change %d","user":{"login":%q},"html_url":"%s/pull/%d","created_at":%q,"updated_at":%q,"closed_at":%s,"merged":%t,"merged_at":null,"draft":false,"head":{"ref":"feature-%d","sha":%q,"repo":{"full_name":%q}},"base":{"ref":"main","sha":"6113728f27ae82c7b1a177c8d03f9e96e0adf246","repo":{"full_name":%q}},"additions":40,"deletions":4,"changed_files":3}`,
-		9000+number, number, state, number, who, repoURL, number, when.Format(time.RFC3339), when.Format(time.RFC3339), closed, merged, number, sha, repoName, repoName)
+	return fmt.Sprintf(`"pull_request":{"id":%d,"number":%d,"state":%q,"title":"change %d","user":{"login":%q},"html_url":"%s/pull/%d","created_at":%q,"updated_at":%q,"closed_at":%s,"merged":%t,"merged_at":null,"draft":false,"head":{"ref":"feature-%d","sha":%q,"repo":{"full_name":%q}},"base":{"ref":"main","sha":"6113728f27ae82c7b1a177c8d03f9e96e0adf246","repo":{"full_name":%q}},"additions":%d,"deletions":4,"changed_files":3}`,
+		9000+number, number, state, number, who, repoURL, number, when.Format(time.RFC3339), when.Format(time.RFC3339), closed, merged, number, sha, repoName, repoName, lines)
 }
 
 func (s *story) pull(t time.Duration, action string, number int, who, sha string, merged bool, says string) {
@@ -74,9 +82,15 @@ func (s *story) jenkins(t time.Duration, job string, number int, status, says st
 		job, job, job, number, number, 100+number, s.time(t).UnixMilli(), status, job, number, repoURL, s.sha()))
 }
 
-func (s *story) suricata(t time.Duration, says, fields string) {
+func (s *story) suricata(t time.Duration, says, fields string, headers ...string) {
 	s.add(t, TopicRuntime, "ids", says, fmt.Sprintf(`{"timestamp":"%s","flow_id":%d,"in_iface":"eth0",%s}`,
-		s.time(t).Format("2006-01-02T15:04:05.000000-0700"), s.rng.Int64N(1<<50), fields))
+		s.time(t).Format("2006-01-02T15:04:05.000000-0700"), s.rng.Int64N(1<<50), fields), headers...)
+}
+
+// harborPull is an image that somebody fetches from the registry.
+func (s *story) harborPull(t time.Duration, who string, image int, says string) {
+	s.add(t, TopicCI, "registry", says, fmt.Sprintf(`{"type":"PULL_ARTIFACT","occur_at":%d,"operator":%q,"event_data":{"resources":[{"digest":"sha256:%064x","tag":"1.0","resource_url":"registry.example/pay/service-%d:1.0"}],"repository":{"date_created":1680501893,"name":"service-%d","namespace":"pay","repo_full_name":"pay/service-%d","repo_type":"private"}}}`,
+		s.time(t).Unix(), who, 7000+image, image, image, image))
 }
 
 func (s *story) sshd(t time.Duration, host, says, message string, args ...any) {
@@ -112,6 +126,23 @@ func junitSuite(name string, when time.Time, cases, failed, flaky int) string {
 			fmt.Fprintf(&b, `<testcase name="case %d" classname="pay.%s" time="0.2"><flakyFailure message="timeout" type="Timeout">slow</flakyFailure></testcase>`+"\n", i, name)
 		default:
 			fmt.Fprintf(&b, `<testcase name="case %d" classname="pay.%s" time="0.1"/>`+"\n", i, name)
+		}
+	}
+	b.WriteString("</testsuite>\n")
+	return b.String()
+}
+
+// skippedSuite is a report of security's routine of which a third is skipped.
+func skippedSuite(when time.Time) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `<?xml version="1.0" encoding="UTF-8"?>
+<testsuite name="sec-billing" tests="9" failures="0" errors="0" skipped="3" time="3.5" timestamp=%q>
+`, when.Format("2006-01-02T15:04:05"))
+	for i := range 9 {
+		if i%3 == 0 {
+			fmt.Fprintf(&b, `<testcase name="case %d" classname="billing.sec" time="0"><skipped message="later"/></testcase>`+"\n", i)
+		} else {
+			fmt.Fprintf(&b, `<testcase name="case %d" classname="billing.sec" time="0.1"/>`+"\n", i)
 		}
 	}
 	b.WriteString("</testsuite>\n")
@@ -167,6 +198,7 @@ func (s *story) noise(rate int) {
 			s.cdevent(t, "service.deployed.0.2.0", "", "web", `"environment":{"id":"staging","source":"/argo"},"artifactId":"pkg:oci/web@`+goodDigest+`"`)
 		case n < 14:
 			image := fmt.Sprintf("pkg:oci/web@sha256:%064x", s.rng.Uint64())
+			s.cdevent(t, "artifact.packaged.0.2.0", "", image, `"user":"ci-bot"`)
 			s.cdevent(t, "artifact.signed.0.2.0", "", image, `"signature":"MEUCIQ"`)
 			s.cdevent(t+time.Second, "artifact.published.0.2.0", "", image, `"user":"ci-bot"`)
 		case n < 30:

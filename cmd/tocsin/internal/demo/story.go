@@ -68,6 +68,7 @@ type story struct {
 // same records. rate is the noise of every day, in records a simulated second.
 func Story(origin time.Time, seed uint64, rate int) []Record {
 	s := &story{origin: origin.UTC().Truncate(time.Second), rng: rand.New(rand.NewPCG(seed, 0))}
+	s.lastNight()
 	s.requirements()
 	s.writing()
 	s.testing()
@@ -78,6 +79,9 @@ func Story(origin time.Time, seed uint64, rate int) []Record {
 	s.databases()
 	s.agents()
 	s.aftermath()
+	s.habits()
+	s.neglect()
+	s.intruder()
 	s.noise(rate)
 	slices.SortStableFunc(s.records, func(a, b Record) int { return int(a.At - b.At) })
 	return s.records
@@ -117,7 +121,11 @@ func (s *story) requirements() {
 		if i == 0 {
 			says = "requirements  security registers its routines and asks for alerts (SEC-77)"
 		}
-		s.own(at(1, i), "policy.changed", says, "title", policy, "actor", "sec:maria", "attributes.ticket", "SEC-77")
+		fields := []string{"title", policy, "actor", "sec:maria", "attributes.ticket", "SEC-77"}
+		if i == 0 {
+			fields = append(fields, "attributes.routine", "sec-authz")
+		}
+		s.own(at(1, i), "policy.changed", says, fields...)
 	}
 }
 
@@ -163,8 +171,8 @@ func (s *story) packaging() {
 	s.own(at(6, 30), "finding.blocked", "", "phase", "packaging", "purl", rack, "severity_id", "4", "title", "rack 2.2.3 is blocked (CVE-2022-30122)", "vuln_ids", "CVE-2022-30122", "actor", "sec:maria")
 	s.own(at(6, 40), "netprobe.finished", "", "metric_name", "net.rtt_ms", "metric_value", "0.4", "host", "ci-2", "phase", "packaging", "title", "ci-2 to registry: rtt 0.4 ms")
 	s.jenkins(at(6, 50), "pay-package", 813, "SUCCESS", "")
-	s.suricata(at(7, 0), "packaging     runner ci-2 sends 3 MiB to collector.bad.example", `"event_type":"dns","src_ip":"10.0.0.22","src_port":40000,"dest_ip":"10.0.0.2","dest_port":53,"proto":"UDP","host":"ci-2","dns":{"type":"query","rrname":"collector.bad.example","rrtype":"A"}`)
-	s.suricata(at(7, 2), "", `"event_type":"flow","src_ip":"10.0.0.22","src_port":40001,"dest_ip":"203.0.113.44","dest_port":443,"proto":"TCP","app_proto":"tls","host":"ci-2","flow":{"pkts_toserver":2200,"pkts_toclient":1100,"bytes_toserver":3145728,"bytes_toclient":4096,"state":"closed"}`)
+	s.suricata(at(7, 0), "packaging     runner ci-2 sends 3 MiB to collector.bad.example", `"event_type":"dns","src_ip":"10.0.0.22","src_port":40000,"dest_ip":"10.0.0.2","dest_port":53,"proto":"UDP","host":"ci-2","dns":{"type":"query","rrname":"collector.bad.example","rrtype":"A"}`, runner...)
+	s.suricata(at(7, 2), "", `"event_type":"flow","src_ip":"10.0.0.22","src_port":40001,"dest_ip":"203.0.113.44","dest_port":443,"proto":"TCP","app_proto":"tls","host":"ci-2","flow":{"pkts_toserver":2200,"pkts_toclient":1100,"bytes_toserver":3145728,"bytes_toclient":4096,"state":"closed"}`, runner...)
 	s.push(at(8, 0), "mallory", "main", s.sha(), mallorySHA, true, "writing       the rejected commit of change 43 is force-pushed to main with an admin's token")
 }
 
@@ -177,7 +185,7 @@ func (s *story) release() {
 
 func (s *story) deployment() {
 	s.cdevent(at(10, 0), "service.deployed.0.2.0", "deployment    1.8.0 is deployed to production", "pay-api", `"environment":{"id":"production","source":"/argo"},"artifactId":"pkg:oci/pay-api@`+badDigest+`"`, "tocsin_commit_sha", mallorySHA)
-	s.suricata(at(10, 30), "", `"event_type":"dns","src_ip":"10.0.1.11","src_port":40010,"dest_ip":"10.0.0.2","dest_port":53,"proto":"UDP","host":"web-1","dns":{"type":"query","rrname":"telemetry.unknown.example","rrtype":"A"}`)
+	s.suricata(at(10, 30), "", `"event_type":"dns","src_ip":"10.0.1.11","src_port":40010,"dest_ip":"10.0.0.2","dest_port":53,"proto":"UDP","host":"web-1","dns":{"type":"query","rrname":"telemetry.unknown.example","rrtype":"A"}`, service...)
 	s.own(at(11, 0), "chaos.started", "operation     chaos experiment exp-12 begins on web-2", "title", "exp-12: latency on web-2", "host", "web-2", "labels", "chaos:exp-12")
 	for i := range 120 {
 		s.access(at(13, 0)+time.Duration(i)*500*time.Millisecond, "web-1", 200+i%4/2*302) // every other one fails
@@ -268,8 +276,9 @@ func (s *story) aftermath() {
 	s.pull(at(22, 55), "closed", 44, "carol", goodSHA, true, "")
 	s.own(at(23, 30), "testsuiterun.finished", "", "pipeline", "sec-authz", "outcome", "success", "labels", "sec-routine", "commit_sha", goodSHA, "title", "sec-authz passed")
 	s.add(at(24, 10), TopicCI, "pay-api", "", sbom(s.time(at(24, 10)), "1.8.1", goodDigest, "2.2.8.1"), "tocsin_artifact_digest", goodDigest, "tocsin_phase", "release")
+	s.cdevent(at(24, 5), "artifact.packaged.0.2.0", "", "pkg:oci/pay-api@"+goodDigest, `"user":"ci-bot"`)
 	s.cdevent(at(24, 15), "artifact.signed.0.2.0", "", "pkg:oci/pay-api@"+goodDigest, `"signature":"MEUCIQ"`)
 	s.cdevent(at(24, 20), "artifact.published.0.2.0", "", "pkg:oci/pay-api@"+goodDigest, `"user":"ci-bot"`)
 	s.cdevent(at(24, 30), "service.deployed.0.2.0", "", "pay-api", `"environment":{"id":"production","source":"/argo"},"artifactId":"pkg:oci/pay-api@`+goodDigest+`"`, "tocsin_commit_sha", goodSHA)
-	s.own(at(29, 0), "backup.finished", "monitoring    backup of the monitoring data is verified", "outcome", "success", "title", "backup of tocsin verified")
+	s.own(at(29, 0), "backup.finished", "monitoring    backup of the monitoring data is verified", "outcome", "success", "service", "tocsin", "title", "backup of tocsin verified")
 }

@@ -1,0 +1,69 @@
+package demo
+
+import (
+	"fmt"
+	"time"
+)
+
+// hastyChange is approved at a glance, large as it is.
+const hastyChange = 45
+
+// toolsDigest is an image that no pipeline has built.
+const toolsDigest = "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+
+// lastNight is what happened before the story begins. It comes first: it is older than everything else.
+func (s *story) lastNight() {
+	s.ownAt(0, -23*time.Hour-45*time.Minute, "backup.finished", "", "outcome", "success", "service", "tocsin", "title", "backup of tocsin verified")
+}
+
+// habits are what a build machine and a service do all the time: what is new is told from it.
+func (s *story) habits() {
+	for t := at(1, 30); t < at(6, 45); t += 30 * time.Second {
+		s.suricata(t, "", `"event_type":"flow","src_ip":"10.0.0.22","src_port":40100,"dest_ip":"198.51.100.20","dest_port":443,"proto":"TCP","app_proto":"tls","host":"ci-2","flow":{"pkts_toserver":200,"pkts_toclient":900,"bytes_toserver":40000,"bytes_toclient":900000,"state":"closed"}`, runner...)
+	}
+	for t := at(1, 0); t < at(28, 0); t += time.Minute {
+		s.suricata(t, "", `"event_type":"dns","src_ip":"10.0.1.11","src_port":40010,"dest_ip":"10.0.0.2","dest_port":53,"proto":"UDP","host":"web-1","dns":{"type":"query","rrname":"db-1.internal.example","rrtype":"A"}`, service...)
+	}
+	for i := range 5 {
+		s.harborPull(at(4, 30)+time.Duration(i)*time.Second, "robot$ci", i, "")
+	}
+}
+
+// What a sensor's records are completed with by those who send them.
+var (
+	runner  = []string{"tocsin_run_id", "jenkins/pay-package/813", "tocsin_pipeline", "pay-package"}
+	service = []string{"tocsin_service", "pay-api", "tocsin_environment", "production"}
+)
+
+// neglect is what nobody meant, and somebody should see.
+func (s *story) neglect() {
+	s.own(at(2, 30), "inventory.observed", "writing       a build used go1.24, which nobody declared", "artifact", "go1.24", "title", "pay-build compiled with go1.24")
+	s.own(at(2, 31), "inventory.observed", "", "artifact", "trivy", "title", "pay-build scanned with trivy")
+	s.pull(at(3, 58), "opened", hastyChange, "dave", s.sha(), false, "writing       change 45 adds 900 lines and is approved within 20 seconds")
+	s.review(at(4, 18), hastyChange, "dave", "approved", s.sha())
+	s.own(at(5, 0), "chaos.started", "", "title", "exp-13: cpu on web-3", "host", "web-3", "labels", "chaos:exp-13")
+	for i := range 3 {
+		t := at(6, 10) + time.Duration(i)*time.Minute
+		s.add(t, TopicCI, "billing", "", skippedSuite(s.time(t)), "tocsin_project", "billing", "tocsin_labels", "sec-routine", "tocsin_run_id", fmt.Sprintf("jenkins/billing/%d", 40+i))
+	}
+}
+
+// intruder is what mallory and whoever has svc_report's password do besides.
+func (s *story) intruder() {
+	s.add(at(7, 40), TopicForge, repoName, "writing       mallory takes the protection off main", fmt.Sprintf(`{"action":"deleted","rule":{"id":7,"name":"main","repository_id":1,"updated_at":%q},%s,"sender":{"login":"mallory"}}`,
+		s.time(at(7, 40)).Format(time.RFC3339), githubRepo), "X-GitHub-Event", "branch_protection_rule")
+	s.add(at(17, 20), TopicRuntime, "db-1", "operation     svc_report is given the right to read everything, and reads", s.time(at(17, 20)).Format("2006-01-02 15:04:05.000")+
+		" UTC [12505] postgres@pay LOG:  AUDIT: SESSION,7,1,ROLE,GRANT,,,grant pg_read_all_data to svc_report;,<not logged>\n", "tocsin_host", "db-1")
+	s.own(at(17, 40), "db.statement", "", "actor", "svc_report", "host", "db-1", "db_name", "pay", "db_object", "cards", "bytes", "900000000", "title", "COPY cards TO STDOUT")
+	s.suricata(at(18, 0), "operation     203.0.113.7 attacks rack on web-1", `"event_type":"alert","src_ip":"203.0.113.7","src_port":51000,"dest_ip":"10.0.1.11","dest_port":443,"proto":"TCP","host":"web-1","alert":{"action":"allowed","gid":1,"signature_id":2036752,"rev":1,"signature":"ET WEB_SERVER Rack multipart denial of service (CVE-2022-30122)","category":"Web Application Attack","severity":1,"metadata":{"cve":["CVE_2022_30122"]}}`)
+	says := "release       robot$deploy pulls one image after the other"
+	for i := range 25 {
+		s.harborPull(at(18, 30)+time.Duration(i)*4*time.Second, "robot$deploy", i, says)
+		says = ""
+	}
+	s.add(at(20, 0), TopicCI, "pay-tools", "release       pay-tools is pushed from a laptop, with a gem called rest-cleint", fmt.Sprintf(`{"bomFormat":"CycloneDX","specVersion":"1.6","serialNumber":"urn:uuid:3e671687-395b-41f5-a30f-a58921a60001","version":1,"metadata":{"timestamp":"%s","component":{"bom-ref":"pay-tools","type":"container","name":"pay-tools","version":"0.1","purl":"pkg:oci/pay-tools@%s"}},"components":[
+{"bom-ref":"puma","type":"library","name":"puma","version":"6.4.2","purl":"pkg:gem/puma@6.4.2"},
+{"bom-ref":"rest","type":"library","name":"rest-cleint","version":"1.0.0","purl":"pkg:gem/rest-cleint@1.0.0"}]}`, s.time(at(20, 0)).Format(time.RFC3339), toolsDigest),
+		"tocsin_artifact_digest", toolsDigest, "tocsin_phase", "release")
+	s.cdevent(at(20, 5), "artifact.published.0.2.0", "", "pkg:oci/pay-tools@"+toolsDigest, `"user":"mallory"`)
+}
