@@ -123,8 +123,8 @@ func parseAccessJSON(in *Input, out *Out) error {
 }
 
 func accessJSON(b []byte, out *Out) error {
-	var v webRecord
-	if err := decode(b, &v); err != nil {
+	v := scratch[webRecord](out)
+	if err := decode(b, v); err != nil {
 		return err
 	}
 	q := &v.Request

@@ -45,8 +45,8 @@ type alertRecord struct {
 }
 
 func alertEvent(b []byte, groupStatus string, out *Out) error {
-	var v alertRecord
-	if err := decode(b, &v); err != nil {
+	v := scratch[alertRecord](out)
+	if err := decode(b, v); err != nil {
 		return err
 	}
 	if len(v.Labels) == 0 || v.Labels[0] != '{' {

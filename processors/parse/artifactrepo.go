@@ -112,8 +112,8 @@ func parseArtifactRepo(in *Input, out *Out) error {
 	if !isJSON(in.Data) {
 		return artifactRepoLog(in, out)
 	}
-	var v artifactRepoEvent
-	if err := decode(in.Data, &v); err != nil {
+	v := scratch[artifactRepoEvent](out)
+	if err := decode(in.Data, v); err != nil {
 		return err
 	}
 	switch {

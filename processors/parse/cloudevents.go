@@ -170,15 +170,6 @@ func (c *cloudEvent) decodeBase64(s string) {
 	}
 }
 
-// textOf returns a JSON value as text: a string's content, other values as they are written, null as nothing.
-func textOf(value []byte) string {
-	var t Text
-	if err := t.UnmarshalJSON(value); err != nil {
-		return ""
-	}
-	return string(t)
-}
-
 // emit gives the events of one envelope.
 func (c *cloudEvent) emit(in *Input, out *Out) error {
 	out.encoded = out.encoded || c.encoded

@@ -136,8 +136,8 @@ func (r *cloudTrailResponse) UnmarshalJSON(b []byte) error {
 }
 
 func cloudTrailEvent(b []byte, out *Out) error {
-	var v cloudTrailRecord
-	if err := decode(b, &v); err != nil {
+	v := scratch[cloudTrailRecord](out)
+	if err := decode(b, v); err != nil {
 		return err
 	}
 	if v.Name == "" || v.Source == "" {

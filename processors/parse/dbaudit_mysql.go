@@ -354,8 +354,8 @@ type mysqlAudit struct {
 }
 
 func mysqlJSON(b []byte, out *Out) error {
-	var v mysqlAudit
-	if err := decode(b, &v); err != nil {
+	v := scratch[mysqlAudit](out)
+	if err := decode(b, v); err != nil {
 		return err
 	}
 	d := dbEvent{typ: "log", outcome: pipeline.OutcomeSuccess}

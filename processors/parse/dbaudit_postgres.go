@@ -29,8 +29,8 @@ type postgresRecord struct {
 }
 
 func postgresJSON(b []byte, out *Out) error {
-	var v postgresRecord
-	if err := decode(b, &v); err != nil {
+	v := scratch[postgresRecord](out)
+	if err := decode(b, v); err != nil {
 		return err
 	}
 	if v.Message == "" && v.Level == "" {

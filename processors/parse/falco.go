@@ -75,10 +75,13 @@ func parseFalco(in *Input, out *Out) error {
 		}
 		e := out.Event("detection")
 		e.Raw, e.Title, e.Severity, e.Disposition = l, text, falcoSeverity(priority), pipeline.DispositionDetected
-		if t := parseTime(strings.TrimSuffix(firstWord(l), ":")); !t.IsZero() {
+		stamp := strings.TrimSuffix(firstWord(l), ":")
+		if stamp[2] == ':' {
+			if clock, err := time.Parse("15:04:05.999999999", stamp); err == nil {
+				e.Time = clockTime(clock, in.Time())
+			}
+		} else if t := parseTime(stamp); !t.IsZero() {
 			e.Time = t
-		} else if clock, err := time.Parse("15:04:05.999999999", strings.TrimSuffix(firstWord(l), ":")); err == nil {
-			e.Time = clockTime(clock, in.Time())
 		}
 		e.SetAttr("falco.priority", priority)
 		return nil
@@ -107,8 +110,8 @@ func falcoLine(l string) (priority, text string, ok bool) {
 }
 
 func falcoEvent(b []byte, out *Out) error {
-	var v falcoAlert
-	if err := decode(b, &v); err != nil {
+	v := scratch[falcoAlert](out)
+	if err := decode(b, v); err != nil {
 		return err
 	}
 	if v.Rule == "" || v.Priority == "" {
@@ -123,7 +126,7 @@ func falcoEvent(b []byte, out *Out) error {
 	}
 	e.Title = v.Rule
 	if what := said(f.Cmdline, f.File); what != "" {
-		e.Title += ": " + what
+		e.Title = out.join(v.Rule, ": ", what)
 	}
 	e.Actor = falcoText(f.User, f.KAUser, f.CTUser)
 	e.SrcIP = addrOf(said(f.Client, f.CTSource))
@@ -138,7 +141,7 @@ func falcoEvent(b []byte, out *Out) error {
 	e.SetAttr("falco.source", v.Source)
 	e.SetAttr("falco.output", v.Output)
 	e.SetAttr("falco.event", falcoText(f.Type))
-	e.SetAttr("falco.tags", strings.Join(v.Tags, ","))
+	e.SetAttr("falco.tags", out.list(v.Tags))
 	e.SetAttr("process.command_line", falcoText(f.Cmdline))
 	e.SetAttr("process.executable.name", falcoText(f.Proc))
 	e.SetAttr("process.executable.path", falcoText(f.Exe))

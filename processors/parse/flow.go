@@ -54,7 +54,7 @@ func transport(s string) string {
 }
 
 // flowTitle names a flow: "tcp 192.0.2.1:4711 -> 198.51.100.2:443".
-func flowTitle(proto, src, srcPort, dst, dstPort string) string {
+func (o *Out) flowTitle(proto, src, srcPort, dst, dstPort string) string {
 	from, to := ":", ":"
 	if srcPort == "" || srcPort == "0" {
 		from, srcPort = "", ""
@@ -62,7 +62,7 @@ func flowTitle(proto, src, srcPort, dst, dstPort string) string {
 	if dstPort == "" || dstPort == "0" {
 		to, dstPort = "", ""
 	}
-	return proto + " " + src + from + srcPort + " -> " + dst + to + dstPort
+	return o.join(proto, " ", src, from, srcPort, " -> ", dst, to, dstPort)
 }
 
 // bytesOf returns a count of bytes, 0 where there is none or it is no count.

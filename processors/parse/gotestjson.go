@@ -39,8 +39,8 @@ type goTestEvent struct {
 }
 
 func parseGoTest(in *Input, out *Out) error {
-	var v goTestEvent
-	if err := decode(in.Data, &v); err != nil {
+	v := scratch[goTestEvent](out)
+	if err := decode(in.Data, v); err != nil {
 		return err
 	}
 	typ, outcome := goTestType(string(v.Action), v.Test != "")

@@ -18,6 +18,20 @@ func decode(b []byte, v any) error {
 	return decodeWith(b, v, json.ZeroCopy|json.DontMatchCaseInsensitiveStructFields)
 }
 
+// scratch returns an empty T to decode into. It is the format's until it asks for the next: a log has a record of the same
+// type in every line, and events keep texts of it only.
+func scratch[T any](o *Out) *T {
+	v, ok := o.scratch.(*T)
+	if !ok {
+		v = new(T)
+		o.scratch = v
+		return v
+	}
+	var empty T
+	*v = empty
+	return v
+}
+
 // decodeFold is decode for reports: keys match in any case, so structs need tags only where words are joined.
 func decodeFold(b []byte, v any) error { return decodeWith(b, v, json.ZeroCopy) }
 
@@ -96,27 +110,47 @@ func (n Number) Or(v float64) float64 {
 // Strings is a JSON array of strings, or a single one.
 type Strings []string
 
-// UnmarshalJSON implements json.Unmarshaler.
+// UnmarshalJSON implements json.Unmarshaler. The list's memory is used again.
 func (s *Strings) UnmarshalJSON(b []byte) error {
+	list := (*s)[:0]
 	*s = nil
-	if len(b) > 0 && b[0] == '[' {
-		var list []Text
-		if err := json.Unmarshal(b, &list); err != nil {
-			return err
-		}
-		for _, t := range list {
-			*s = append(*s, string(t))
+	if len(b) == 0 || b[0] != '[' {
+		if text := textOf(b); text != "" {
+			*s = append(list, text)
 		}
 		return nil
 	}
+	if n := bytes.Count(b, []byte{','}) + 1; cap(list) < n {
+		list = make([]string, 0, n)
+	}
+	for i := 1; ; {
+		i += skipSpace(b[i:])
+		switch {
+		case i >= len(b):
+			return errObject
+		case b[i] == ']':
+			*s = list
+			return nil
+		case b[i] == ',':
+			i++
+			continue
+		}
+		end, err := valueEnd(b[i:])
+		if err != nil {
+			return err
+		}
+		list = append(list, textOf(b[i:i+end]))
+		i += end
+	}
+}
+
+// textOf returns a JSON value as Text does, empty where it is broken.
+func textOf(value []byte) string {
 	var t Text
-	if err := t.UnmarshalJSON(b); err != nil {
-		return err
+	if err := t.UnmarshalJSON(value); err != nil {
+		return ""
 	}
-	if t != "" {
-		*s = Strings{string(t)}
-	}
-	return nil
+	return string(t)
 }
 
 // parseTime reads the times that tools print: RFC 3339 with any fraction, with a blank for the T, with or without a

@@ -81,8 +81,8 @@ type k8sAuditRecord struct {
 }
 
 func k8sAuditEvent(b []byte, out *Out) error {
-	var v k8sAuditRecord
-	if err := decode(b, &v); err != nil {
+	v := scratch[k8sAuditRecord](out)
+	if err := decode(b, v); err != nil {
 		// What a client sent as the object may be of any kind, such as a patch whose parts are lists.
 		var head struct {
 			k8sAuditRecord
@@ -91,7 +91,7 @@ func k8sAuditEvent(b []byte, out *Out) error {
 		if decode(b, &head) != nil {
 			return err
 		}
-		v = head.k8sAuditRecord
+		*v = head.k8sAuditRecord
 	}
 	if v.Verb == "" && v.AuditID == "" {
 		return errors.New("k8s-audit: record without verb and auditID")
@@ -113,15 +113,15 @@ func k8sAuditEvent(b []byte, out *Out) error {
 	}
 	what := o.Resource
 	if o.Subresource != "" {
-		what += "/" + o.Subresource
+		what = out.join(what, "/", o.Subresource)
 	}
 	name := o.Name
 	if o.Namespace != "" {
-		name = o.Namespace + "/" + name
+		name = out.join(o.Namespace, "/", name)
 	}
-	e.Title = strings.TrimSpace(v.Verb + " " + first(what, v.URI) + " " + name)
+	e.Title = strings.TrimSpace(out.join(v.Verb, " ", first(what, v.URI), " ", name))
 	if v.User.Name != "" {
-		e.Title += " by " + v.User.Name
+		e.Title = out.join(e.Title, " by ", v.User.Name)
 	}
 	switch {
 	case v.Status.Code >= 500:
@@ -151,7 +151,7 @@ func k8sAuditEvent(b []byte, out *Out) error {
 	e.SetAttr("http.response.status_code", positive(v.Status.Code))
 	e.SetAttr("url.path", v.URI)
 	e.SetAttr("user_agent.original", v.Agent)
-	e.SetAttr("user.groups", strings.Join(v.User.Groups, ","))
+	e.SetAttr("user.groups", out.list(v.User.Groups))
 	e.SetAttr("k8s.reason", first(v.Status.Message, v.Status.Reason, v.Annotations.Reason))
 	spec := &v.Request.Spec
 	for i := range spec.Containers {

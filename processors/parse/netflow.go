@@ -56,8 +56,8 @@ func parseNetflow(in *Input, out *Out) error {
 }
 
 func parseNetflowJSON(b []byte, out *Out) error {
-	var v netflowRecord
-	if err := decode(b, &v); err != nil {
+	v := scratch[netflowRecord](out)
+	if err := decode(b, v); err != nil {
 		return err
 	}
 	return v.event(out, alias(b))
@@ -183,7 +183,7 @@ func (f *flow) event(out *Out, raw string) *pipeline.Event {
 	e := out.Event("net.flow")
 	e.Raw = raw
 	e.SrcIP, e.DstIP, e.Bytes, e.Severity = addrOf(f.src), addrOf(f.dst), f.bytes, pipeline.SeverityInfo
-	e.Title = flowTitle(first(f.proto, "flow"), f.src, f.srcPort, f.dst, f.dstPort)
+	e.Title = out.flowTitle(first(f.proto, "flow"), f.src, f.srcPort, f.dst, f.dstPort)
 	flowTime(e, f.start, f.received)
 	e.SetAttr("source.port", f.srcPort)
 	e.SetAttr("destination.port", f.dstPort)

@@ -183,8 +183,8 @@ func (u *ocsfURL) UnmarshalJSON(b []byte) error {
 }
 
 func ocsfEvent(b []byte, out *Out) error {
-	var v ocsfRecord
-	if err := decode(b, &v); err != nil {
+	v := scratch[ocsfRecord](out)
+	if err := decode(b, v); err != nil {
 		return err
 	}
 	class, rest := number(string(v.Class))
@@ -228,7 +228,7 @@ func ocsfEvent(b []byte, out *Out) error {
 		case e.Type == "dns.query":
 			e.Title = strings.TrimSpace(string(v.Query.Type) + " " + v.Query.Hostname)
 		case e.Type == "net.flow" && v.Src.IP != "":
-			e.Title = flowTitle(first(proto, "flow"), v.Src.IP, string(v.Src.Port), v.Dst.IP, string(v.Dst.Port))
+			e.Title = out.flowTitle(first(proto, "flow"), v.Src.IP, string(v.Src.Port), v.Dst.IP, string(v.Dst.Port))
 		case v.API.Operation != "":
 			e.Title = strings.TrimSpace(v.API.Operation + " by " + e.Actor)
 		}

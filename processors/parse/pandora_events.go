@@ -58,8 +58,8 @@ type pandoraEvent struct {
 func parsePandoraEvents(in *Input, out *Out) error {
 	if isJSON(in.Data) {
 		row := func(b []byte) error {
-			var v pandoraEvent
-			if err := decode(b, &v); err != nil {
+			v := scratch[pandoraEvent](out)
+			if err := decode(b, v); err != nil {
 				return err
 			}
 			return v.event(out, alias(b))

@@ -85,6 +85,7 @@ type Out struct {
 	ids     pipeline.IDPrefix // of the record's coordinates, or of the piece's content
 	idsMade bool
 	kinds   lastKind
+	scratch any    // see the function
 	text    []byte // what join gave out, and room for more; never written twice
 }
 
@@ -105,8 +106,13 @@ func (o *Out) Event(typ string) *pipeline.Event {
 func (o *Out) events() []pipeline.Event { return o.batch.Events[o.first:] }
 
 // join returns the parts as one text. Texts of many events share their memory, as those that lie in the record do.
-func (o *Out) join(parts ...string) string {
-	n := 0
+func (o *Out) join(parts ...string) string { return o.joinWith("", parts) }
+
+// list returns the parts as one text with commas between them.
+func (o *Out) list(parts []string) string { return o.joinWith(",", parts) }
+
+func (o *Out) joinWith(between string, parts []string) string {
+	n := len(between) * len(parts)
 	for _, p := range parts {
 		n += len(p)
 	}
@@ -115,7 +121,10 @@ func (o *Out) join(parts ...string) string {
 		o.text = make([]byte, 0, max(chunk, n))
 	}
 	from := len(o.text)
-	for _, p := range parts {
+	for i, p := range parts {
+		if i > 0 {
+			o.text = append(o.text, between...)
+		}
 		o.text = append(o.text, p...)
 	}
 	return alias(o.text[from:])
@@ -124,7 +133,8 @@ func (o *Out) join(parts ...string) string {
 // ID gives the event an identity of its own, from what names it at its source: equal parts give an equal id. Formats that
 // have such names (a commit's hash, an alert's number) call it; for others the driver takes content or coordinates.
 func (o *Out) ID(e *pipeline.Event, parts ...string) {
-	e.ID = pipeline.NewID(append([]string{"event", o.format.Name}, parts...)...)
+	var all [8]string
+	e.ID = pipeline.NewID(append(append(all[:0], "event", o.format.Name), parts...)...)
 	o.named[len(o.named)-1] = true
 }
 
@@ -264,7 +274,7 @@ func (p *Parser) Process(_ context.Context, b *pipeline.Batch) error {
 func (p *Parser) record(b *pipeline.Batch, i int) {
 	r := &b.Records[i]
 	o := &p.out
-	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], keyIDs: o.keyIDs, named: o.named[:0], ids: o.ids, text: o.text}
+	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], keyIDs: o.keyIDs, named: o.named[:0], ids: o.ids, scratch: o.scratch, text: o.text}
 	failed := len(b.Failures)
 
 	data, err := p.payload(r.Value)

@@ -235,8 +235,10 @@ func xmlRoot(b []byte) string {
 
 // choose returns the format of a record: by its header, by its topic's binding, by its shape. nil is none.
 func (p *Parser) choose(topic string, r *pipeline.Record, data []byte) *Format {
-	if name := r.Header("tocsin_source"); name != "" {
-		return lookup(p.formats, name)
+	for i := range r.Headers {
+		if h := &r.Headers[i]; h.Key == "tocsin_source" && len(h.Value) > 0 {
+			return lookup(p.formats, alias(h.Value))
+		}
 	}
 	if f := p.topics[topic]; f != nil {
 		return f

@@ -35,17 +35,17 @@ type suricataEvent struct {
 	Proto     string           `json:"proto"`
 	AppProto  string           `json:"app_proto"`
 	Community string           `json:"community_id"`
-	Alert     *suricataAlert   `json:"alert"`
-	Anomaly   *suricataAnomaly `json:"anomaly"`
-	DNS       *suricataDNS     `json:"dns"`
-	HTTP      *suricataHTTP    `json:"http"`
-	TLS       *suricataTLS     `json:"tls"`
-	Flow      *suricataFlow    `json:"flow"`
-	Netflow   *suricataNetflow `json:"netflow"`
-	File      *suricataFile    `json:"fileinfo"`
-	SSH       *suricataSSH     `json:"ssh"`
-	SMB       *suricataSMB     `json:"smb"`
-	Stats     *suricataStats   `json:"stats"`
+	Alert     suricataAlert   `json:"alert"`
+	Anomaly   suricataAnomaly `json:"anomaly"`
+	DNS       suricataDNS     `json:"dns"`
+	HTTP      suricataHTTP    `json:"http"`
+	TLS       suricataTLS     `json:"tls"`
+	Flow      suricataFlow    `json:"flow"`
+	Netflow   suricataNetflow `json:"netflow"`
+	File      suricataFile    `json:"fileinfo"`
+	SSH       suricataSSH     `json:"ssh"`
+	SMB       suricataSMB     `json:"smb"`
+	Stats     suricataStats   `json:"stats"`
 }
 
 type suricataAlert struct {
@@ -173,8 +173,8 @@ type suricataStats struct {
 }
 
 func parseSuricata(in *Input, out *Out) error {
-	var v suricataEvent
-	if err := decode(in.Data, &v); err != nil {
+	v := scratch[suricataEvent](out)
+	if err := decode(in.Data, v); err != nil {
 		return err
 	}
 	e := out.Event(suricataType(v.EventType))
@@ -189,27 +189,25 @@ func parseSuricata(in *Input, out *Out) error {
 	e.SetAttr("flow.id", string(v.FlowID))
 	e.SetAttr("network.community_id", v.Community)
 	e.SetAttr("network.interface.name", v.InIface)
-	if v.Flow != nil {
-		v.Flow.fill(e)
-	}
-	if v.Netflow != nil {
+	v.Flow.fill(e)
+	if v.Netflow != (suricataNetflow{}) {
 		e.Bytes = bytesOf(v.Netflow.Bytes)
 		e.SetAttr("flow.packets", string(v.Netflow.Pkts))
 	}
-	if v.HTTP != nil {
-		v.HTTP.fill(e)
+	if v.HTTP != (suricataHTTP{}) {
+		v.HTTP.fill(e, out)
 	}
-	if v.DNS != nil {
-		v.DNS.fill(e)
+	if !v.DNS.empty() {
+		v.DNS.fill(e, out)
 	}
-	if v.TLS != nil {
-		v.TLS.fill(e)
+	if v.TLS != (suricataTLS{}) {
+		v.TLS.fill(e, out)
 	}
-	v.fillOthers(e)
+	v.fillOthers(e, out)
 	switch {
-	case v.Alert != nil:
+	case v.Alert.SignatureID != "" || v.Alert.Signature != "" || v.EventType == "alert":
 		v.Alert.fill(e)
-	case v.Anomaly != nil:
+	case v.EventType == "anomaly" || v.Anomaly.Event != "":
 		e.Rule, e.Title, e.Severity = v.Anomaly.Event, v.Anomaly.Event, pipeline.SeverityLow
 		e.Disposition = pipeline.DispositionDetected
 		e.SetAttr("rule.category", v.Anomaly.Type)
@@ -217,7 +215,7 @@ func parseSuricata(in *Input, out *Out) error {
 		e.Disposition = pipeline.DispositionBlocked
 	}
 	if e.Title == "" && v.SrcIP != "" {
-		e.Title = flowTitle(transport(v.Proto), v.SrcIP, string(v.SrcPort), v.DestIP, string(v.DestPort))
+		e.Title = out.flowTitle(transport(v.Proto), v.SrcIP, string(v.SrcPort), v.DestIP, string(v.DestPort))
 	}
 	return nil
 }
@@ -230,7 +228,7 @@ func (f *suricataFlow) fill(e *pipeline.Event) {
 	e.SetAttr("flow.reason", f.Reason)
 }
 
-func (h *suricataHTTP) fill(e *pipeline.Event) {
+func (h *suricataHTTP) fill(e *pipeline.Event, out *Out) {
 	e.DstDomain = strings.ToLower(h.Hostname)
 	e.SetAttr("url.path", h.URL)
 	e.SetAttr("http.request.method", h.Method)
@@ -240,14 +238,15 @@ func (h *suricataHTTP) fill(e *pipeline.Event) {
 	e.SetAttr("network.protocol.version", h.Protocol)
 	if e.Type == "http.request" {
 		e.Bytes, e.Outcome = bytesOf(h.Length), httpOutcome(string(h.Status))
-		e.Title = h.Method + " " + h.Hostname + h.URL
-		if h.Status != "" {
-			e.Title += " " + string(h.Status)
-		}
+		e.Title = strings.TrimRight(out.join(h.Method, " ", h.Hostname, h.URL, " ", string(h.Status)), " ")
 	}
 }
 
-func (d *suricataDNS) fill(e *pipeline.Event) {
+func (d *suricataDNS) empty() bool {
+	return d.Type == "" && d.RRName == "" && len(d.Queries) == 0 && len(d.Query) == 0
+}
+
+func (d *suricataDNS) fill(e *pipeline.Event, out *Out) {
 	name, kind := d.RRName, d.RRType
 	for _, list := range [...][]suricataQuery{d.Queries, d.Query} {
 		if len(list) > 0 && name == "" {
@@ -264,7 +263,7 @@ func (d *suricataDNS) fill(e *pipeline.Event) {
 	}
 	e.SetAttr("dns.answer", answer)
 	if e.Type == "dns.query" {
-		e.Title = strings.TrimSpace(kind + " " + name)
+		e.Title = strings.TrimSpace(out.join(kind, " ", name))
 		switch d.RCode {
 		case "":
 		case "NOERROR":
@@ -275,7 +274,7 @@ func (d *suricataDNS) fill(e *pipeline.Event) {
 	}
 }
 
-func (t *suricataTLS) fill(e *pipeline.Event) {
+func (t *suricataTLS) fill(e *pipeline.Event, out *Out) {
 	e.DstDomain = first(strings.ToLower(t.SNI), e.DstDomain)
 	e.SetAttr("tls.version", t.Version)
 	e.SetAttr("tls.server.subject", t.Subject)
@@ -284,32 +283,30 @@ func (t *suricataTLS) fill(e *pipeline.Event) {
 	e.SetAttr("tls.server.not_after", t.NotAfter)
 	e.SetAttr("tls.client.ja3", t.JA3.Hash)
 	if e.Type == "tls.handshake" {
-		e.Title = strings.TrimSpace(t.Version + " " + first(t.SNI, t.Subject))
+		e.Title = strings.TrimSpace(out.join(t.Version, " ", first(t.SNI, t.Subject)))
 	}
 }
 
-func (v *suricataEvent) fillOthers(e *pipeline.Event) {
-	if f := v.File; f != nil {
-		e.Title = "file " + f.Filename
+func (v *suricataEvent) fillOthers(e *pipeline.Event, out *Out) {
+	if f := &v.File; *f != (suricataFile{}) {
+		e.Title = out.join("file ", f.Filename)
 		e.Bytes = bytesOf(f.Size)
 		e.SetAttr("file.path", f.Filename)
 		e.SetAttr("file.mime_type", f.Magic)
 		e.SetAttr("file.hash.md5", f.MD5)
 		e.SetAttr("file.hash.sha256", f.SHA256)
 	}
-	if s := v.SSH; s != nil {
-		e.SetAttr("ssh.client", s.Client.Software)
-		e.SetAttr("ssh.server", s.Server.Software)
-	}
-	if s := v.SMB; s != nil {
-		e.Title = strings.TrimSpace(s.Command + " " + first(s.File, s.Share))
+	e.SetAttr("ssh.client", v.SSH.Client.Software)
+	e.SetAttr("ssh.server", v.SSH.Server.Software)
+	if s := &v.SMB; *s != (suricataSMB{}) {
+		e.Title = strings.TrimSpace(out.join(s.Command, " ", first(s.File, s.Share)))
 		e.Actor = s.NTLM.User
 		e.SetAttr("smb.command", s.Command)
 		e.SetAttr("smb.status", s.Status)
 		e.SetAttr("smb.share", s.Share)
 		e.SetAttr("file.path", s.File)
 	}
-	if s := v.Stats; s != nil {
+	if s := &v.Stats; v.EventType == "stats" {
 		e.Metric, e.Value = "suricata.capture.kernel_drops", s.Capture.Drops.Or(0)
 		e.Title = "packets that Suricata lost"
 		e.SetAttr("suricata.capture.kernel_packets", string(s.Capture.Packets))

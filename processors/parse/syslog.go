@@ -144,8 +144,8 @@ type syslogRecord struct {
 }
 
 func parseSyslogJSON(in *Input, out *Out) error {
-	var v syslogRecord
-	if err := decode(in.Data, &v); err != nil {
+	v := scratch[syslogRecord](out)
+	if err := decode(in.Data, v); err != nil {
 		return err
 	}
 	l := syslogLine{raw: in.Text(), priority: -1}
@@ -177,8 +177,8 @@ func parseSyslogJSON(in *Input, out *Out) error {
 	}
 	facility := wordIndex(syslogFacilities[:], said(v.FacilityText, v.FacilityLabel, v.Facility, v.FacilityNo, v.NGFacility, v.JFacility))
 	severity := severityIndex(said(v.SeverityText, v.SeverityLabel, v.Severity, v.SeverityNo, v.NGPriority))
-	if pri, err := strconv.Atoi(said(v.Pri, v.Priority)); err == nil && pri >= 0 && pri <= 191 {
-		l.priority = pri
+	if text := said(v.Pri, v.Priority); text != "" && digits(text) == len(text) && len(text) <= 3 && count(text) <= 191 {
+		l.priority = int(count(text))
 	} else if severity >= 0 {
 		l.priority = max(facility, 1)<<3 | severity // user: what RFC 3164 takes where none is said
 	}
@@ -203,7 +203,7 @@ func said(s ...Text) string {
 // wordIndex returns the index of a word, or of its number, in a table of words; -1 where it is none.
 func wordIndex(words []string, s string) int {
 	s = strings.ToLower(s)
-	if n, err := strconv.Atoi(s); err == nil && n >= 0 && n < len(words) {
+	if n, rest := number(s); rest == "" && s != "" && n < len(words) {
 		return n
 	}
 	for i, w := range words {

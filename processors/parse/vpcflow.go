@@ -42,16 +42,14 @@ func isVPCHeader(l string) bool {
 
 // vpcDefault returns the columns of a line that has no header before it, nil where they cannot be told.
 func vpcDefault(l string) []string {
-	n := strings.Count(strings.TrimSpace(l), " ") + 1
-	if n != len(vpcColumns) && n != len(tgwColumns) || digits(l) == 0 || digits(l) > 2 {
-		return nil
-	}
-	fields := strings.Fields(l)
-	switch {
-	case len(fields) == len(vpcColumns) && fields[0] == "2" && isVPCStatus(fields[13]):
+	l = strings.TrimSpace(l)
+	switch n := strings.Count(l, " ") + 1; {
+	case n == len(vpcColumns) && strings.HasPrefix(l, "2 ") && isVPCStatus(lastWord(l)) && !strings.Contains(l, "  "):
 		return vpcColumns
-	case len(fields) == len(tgwColumns) && isVPCStatus(fields[25]):
-		return tgwColumns
+	case n == len(tgwColumns) && digits(l) > 0 && digits(l) <= 2:
+		if fields := strings.Fields(l); len(fields) == len(tgwColumns) && isVPCStatus(fields[25]) {
+			return tgwColumns
+		}
 	}
 	return nil
 }
@@ -100,7 +98,7 @@ func vpcEvent(out *Out, l string, columns []string) error {
 	if columns == nil {
 		return errors.New("vpc-flow-logs: line without a header, and not of the default columns")
 	}
-	if n := strings.Count(l, " ") + 1; n != len(columns) && len(strings.Fields(l)) != len(columns) {
+	if strings.Count(l, " ")+1 != len(columns) && len(strings.Fields(l)) != len(columns) {
 		return errors.New("vpc-flow-logs: line does not have the columns that its header names")
 	}
 	e := out.Event("net.flow")
@@ -110,8 +108,12 @@ func vpcEvent(out *Out, l string, columns []string) error {
 	rest := l
 	for _, column := range columns {
 		var v string
-		v, rest, _ = strings.Cut(rest, " ")
-		if rest = strings.TrimLeft(rest, " "); v == "-" || v == "" {
+		if i := strings.IndexByte(rest, ' '); i >= 0 {
+			v, rest = rest[:i], skipBlanks(rest[i:])
+		} else {
+			v, rest = rest, ""
+		}
+		if v == "-" || v == "" {
 			continue
 		}
 		switch column {
@@ -162,8 +164,10 @@ func vpcEvent(out *Out, l string, columns []string) error {
 		return errors.New("vpc-flow-logs: line without version, start and address")
 	}
 	flowTime(e, start, time.Time{})
-	if e.Title = flowTitle(first(proto, "flow"), src, srcPort, dst, dstPort); src == "" {
-		e.Title = "flow log " + strings.ToLower(e.Attr("log-status")) + " " + e.Attr("interface-id")
+	if src != "" {
+		e.Title = out.flowTitle(first(proto, "flow"), src, srcPort, dst, dstPort)
+	} else {
+		e.Title = out.join("flow log ", strings.ToLower(e.Attr("log-status")), " ", e.Attr("interface-id"))
 	}
 	return nil
 }

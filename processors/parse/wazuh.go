@@ -140,8 +140,8 @@ func (d *wazuhData) UnmarshalJSON(b []byte) error {
 }
 
 func wazuhEvent(b []byte, out *Out) error {
-	var v wazuhAlert
-	if err := decode(b, &v); err != nil {
+	v := scratch[wazuhAlert](out)
+	if err := decode(b, v); err != nil {
 		return err
 	}
 	if v.Rule.ID == "" && v.Rule.Description == "" {

@@ -219,7 +219,7 @@ func windowsEvent(b []byte, out *Out) error {
 		e.Bytes = count(v.sent) + count(v.received)
 		e.DstDomain = strings.ToLower(v.destHost)
 		proto := transport(v.protocol)
-		e.Title = flowTitle(first(proto, "flow"), v.sourceIP, v.sourcePort, v.destIP, v.destPort)
+		e.Title = out.flowTitle(first(proto, "flow"), v.sourceIP, v.sourcePort, v.destIP, v.destPort)
 		e.SetAttr("network.transport", proto)
 		e.SetAttr("source.port", v.sourcePort)
 		e.SetAttr("destination.port", v.destPort)

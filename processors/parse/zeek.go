@@ -28,8 +28,8 @@ var zeek = Format{
 
 func parseZeek(in *Input, out *Out) error {
 	if isJSON(in.Data) {
-		var v zeekRecord
-		if err := decode(in.Data, &v); err != nil {
+		v := scratch[zeekRecord](out)
+		if err := decode(in.Data, v); err != nil {
 			return err
 		}
 		if v.TS == "" {

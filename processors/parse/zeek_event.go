@@ -91,9 +91,9 @@ func (v *zeekRecord) event(out *Out, raw string) {
 	case "conn":
 		v.fillConn(e)
 	case "dns":
-		v.fillDNS(e)
+		v.fillDNS(e, out)
 	case "http":
-		v.fillHTTP(e)
+		v.fillHTTP(e, out)
 	case "ssl":
 		e.DstDomain = strings.ToLower(v.ServerName)
 		e.SetAttr("tls.version", string(v.Version))
@@ -101,17 +101,17 @@ func (v *zeekRecord) event(out *Out, raw string) {
 		e.SetAttr("tls.server.subject", v.Subject)
 		e.SetAttr("tls.server.issuer", v.Issuer)
 		e.SetAttr("tls.validation", v.Validation)
-		e.Title = strings.TrimSpace(string(v.Version) + " " + first(v.ServerName, v.Subject))
+		e.Title = strings.TrimSpace(out.join(string(v.Version), " ", first(v.ServerName, v.Subject)))
 	case "notice", "notice_alarm", "intel", "signatures":
 		v.fillNotice(e)
 	default:
-		v.fillOther(e, kind)
+		v.fillOther(e, kind, out)
 	}
 	if e.Title == "" && src != "" {
-		e.Title = flowTitle(first(proto, kind), src, srcPort, dst, dstPort)
+		e.Title = out.flowTitle(first(proto, kind), src, srcPort, dst, dstPort)
 	}
 	if e.Title == "" {
-		e.Title = strings.TrimSpace("zeek " + kind)
+		e.Title = strings.TrimSpace(out.join("zeek ", kind))
 	}
 }
 
@@ -159,9 +159,9 @@ func (v *zeekRecord) fillConn(e *pipeline.Event) {
 	e.SetAttr("destination.packets", string(v.RespPkts))
 }
 
-func (v *zeekRecord) fillDNS(e *pipeline.Event) {
+func (v *zeekRecord) fillDNS(e *pipeline.Event, out *Out) {
 	e.DstDomain = strings.ToLower(strings.TrimSuffix(v.Query, "."))
-	e.Title = strings.TrimSpace(first(v.QType, "DNS") + " " + v.Query)
+	e.Title = strings.TrimSpace(out.join(first(v.QType, "DNS"), " ", v.Query))
 	e.SetAttr("dns.question.type", v.QType)
 	e.SetAttr("dns.response_code", v.RCode)
 	if len(v.Answers) > 0 {
@@ -176,12 +176,12 @@ func (v *zeekRecord) fillDNS(e *pipeline.Event) {
 	}
 }
 
-func (v *zeekRecord) fillHTTP(e *pipeline.Event) {
+func (v *zeekRecord) fillHTTP(e *pipeline.Event, out *Out) {
 	e.DstDomain = strings.ToLower(string(v.HTTPHost))
 	e.Bytes = count(string(v.ReqLen)) + count(string(v.RespLen))
 	e.Outcome = httpOutcome(string(v.Status))
 	e.Actor = v.Username
-	e.Title = strings.TrimSpace(v.Method + " " + string(v.HTTPHost) + v.URI + " " + string(v.Status))
+	e.Title = strings.TrimSpace(out.join(v.Method, " ", string(v.HTTPHost), v.URI, " ", string(v.Status)))
 	e.SetAttr("http.request.method", v.Method)
 	e.SetAttr("url.path", v.URI)
 	e.SetAttr("http.response.status_code", string(v.Status))
@@ -212,7 +212,7 @@ func (v *zeekRecord) fillNotice(e *pipeline.Event) {
 	e.SetAttr("notice.detail", v.Sub)
 }
 
-func (v *zeekRecord) fillOther(e *pipeline.Event, kind string) {
+func (v *zeekRecord) fillOther(e *pipeline.Event, kind string, out *Out) {
 	e.Actor = first(v.Username, v.User)
 	if kind == "kerberos" {
 		e.Actor = first(e.Actor, v.Client)
@@ -226,15 +226,15 @@ func (v *zeekRecord) fillOther(e *pipeline.Event, kind string) {
 		e.Outcome, e.Severity = pipeline.OutcomeFailure, pipeline.SeverityLow
 		e.SetAttr("auth.method", kind)
 	case "db.statement":
-		e.Title = strings.TrimSpace(v.Cmd + " " + v.Arg)
+		e.Title = strings.TrimSpace(out.join(v.Cmd, " ", v.Arg))
 	case "net.listen":
 		e.SrcIP, e.DstIP = e.DstIP, addrOf(string(v.HTTPHost))
-		e.Title = string(v.HTTPHost) + " listens on " + v.PortProt + " " + string(v.PortNum)
+		e.Title = out.join(string(v.HTTPHost), " listens on ", v.PortProt, " ", string(v.PortNum))
 		e.SetAttr("destination.port", string(v.PortNum))
 		e.SetAttr("network.transport", transport(v.PortProt))
 	case "inventory.observed":
 		e.DstIP = addrOf(string(v.HTTPHost))
-		e.Title = strings.TrimSpace(string(v.HTTPHost) + " " + first(v.Unparsed, string(v.Name), kind))
+		e.Title = strings.TrimSpace(out.join(string(v.HTTPHost), " ", first(v.Unparsed, string(v.Name), kind)))
 		e.SetAttr("inventory.kind", first(v.Software, kind))
 	case "metric":
 		if e.Metric, e.Value = "zeek.capture.percent_lost", v.Lost.Or(0); kind == "stats" {
@@ -252,10 +252,10 @@ func (v *zeekRecord) fillOther(e *pipeline.Event, kind string) {
 			e.Severity = pipeline.SeverityHigh
 		}
 	case "files", "smb_files":
-		e.Title = strings.TrimSpace(first(v.Action, "file") + " " + first(v.Filename, string(v.Name), v.MIME))
+		e.Title = strings.TrimSpace(out.join(first(v.Action, "file"), " ", first(v.Filename, string(v.Name), v.MIME)))
 		e.Bytes = count(string(v.Seen))
 	case "x509":
-		e.Title = "certificate " + v.CertSubject
+		e.Title = out.join("certificate ", v.CertSubject)
 	}
 	e.SetAttr("ssh.client", ifKind(kind == "ssh", v.Client))
 	e.SetAttr("ssh.server", ifKind(kind == "ssh", v.Server))
