@@ -150,30 +150,100 @@ func (a *auditEvent) add(kind, body string) {
 	}
 }
 
+// fields takes in the pairs of a record. Programs' own records carry theirs in msg='...', whose pairs have the same form.
 func (a *auditEvent) fields(body string) {
-	// Programs' own records carry their fields in msg='...', whose pairs have the same form.
-	for _, f := range [...]struct {
-		key string
-		to  *string
-	}{
-		{"syscall", &a.syscall}, {"success", &a.success}, {"exit", &a.exit}, {"pid", &a.pid}, {"ppid", &a.ppid}, {"auid", &a.auid},
-		{"uid", &a.uid}, {"euid", &a.euid}, {"tty", &a.tty}, {"ses", &a.session}, {"comm", &a.comm}, {"exe", &a.exe}, {"key", &a.key},
-		{"op", &a.op}, {"acct", &a.account}, {"hostname", &a.hostname}, {"addr", &a.addr}, {"res", &a.res}, {"terminal", &a.terminal},
-		{"cmd", &a.cmd}, {"sig", &a.signal}, {"reason", &a.reason}, {"id", &a.target},
-		{"AUID", &a.auidName}, {"UID", &a.uidName}, {"EUID", &a.euidName},
-	} {
-		if *f.to == "" {
-			if v := auditField(body, f.key); v != "" && v != "(null)" && v != "?" {
-				*f.to = v
-			}
+	for i := 0; ; {
+		n := strings.IndexByte(body[i:], '=')
+		if n < 0 {
+			break
 		}
-	}
-	for _, to := range [...]*string{&a.comm, &a.exe, &a.key, &a.account, &a.cmd, &a.auidName, &a.uidName, &a.euidName} {
-		*to = auditText(*to)
+		at := i + n
+		start := at
+		for start > i && isAuditKey(body[start-1]) {
+			start--
+		}
+		v := auditValue(body[at+1:])
+		if i = at + 1; v != "" && v[0] == '"' {
+			i += len(v) // what a program calls itself may look like a pair
+		}
+		to := a.field(body[start:at])
+		if to == nil || *to != "" || v == "(null)" || v == "?" {
+			continue
+		}
+		switch *to = v; to {
+		case &a.comm, &a.exe, &a.key, &a.account, &a.cmd, &a.auidName, &a.uidName, &a.euidName:
+			*to = auditText(v)
+		}
 	}
 	if _, rest, ok := strings.Cut(body, "denied  { "); ok {
 		a.permission, _, _ = strings.Cut(rest, " }")
 	}
+}
+
+// field returns where the value of that key goes, nil for keys that say nothing. Names in capitals follow the raw values,
+// without a separator where that (0x1d) was lost on the way.
+func (a *auditEvent) field(key string) *string {
+	if n := len(key); n > 3 && key[n-1] == 'D' && key[n-2] == 'I' {
+		for n > 0 && key[n-1] >= 'A' && key[n-1] <= 'Z' {
+			n--
+		}
+		key = key[n:]
+	}
+	switch key {
+	case "syscall":
+		return &a.syscall
+	case "success":
+		return &a.success
+	case "exit":
+		return &a.exit
+	case "pid":
+		return &a.pid
+	case "ppid":
+		return &a.ppid
+	case "auid":
+		return &a.auid
+	case "uid":
+		return &a.uid
+	case "euid":
+		return &a.euid
+	case "tty":
+		return &a.tty
+	case "ses":
+		return &a.session
+	case "comm":
+		return &a.comm
+	case "exe":
+		return &a.exe
+	case "key":
+		return &a.key
+	case "op":
+		return &a.op
+	case "acct":
+		return &a.account
+	case "hostname":
+		return &a.hostname
+	case "addr":
+		return &a.addr
+	case "res":
+		return &a.res
+	case "terminal":
+		return &a.terminal
+	case "cmd":
+		return &a.cmd
+	case "sig":
+		return &a.signal
+	case "reason":
+		return &a.reason
+	case "id":
+		return &a.target
+	case "AUID":
+		return &a.auidName
+	case "UID":
+		return &a.uidName
+	case "EUID":
+		return &a.euidName
+	}
+	return nil
 }
 
 // auditField returns the value of key=value with its quotes. Enriched fields, in capitals, follow the raw ones without
@@ -187,20 +257,26 @@ func auditField(s, key string) string {
 		i += j
 		end := i + len(key)
 		if end < len(s) && s[end] == '=' && (i == 0 || !isAuditKey(s[i-1]) || key[0] <= 'Z' && (s[i-1] < 'A' || s[i-1] > 'Z')) {
-			v := s[end+1:]
-			if v != "" && (v[0] == '"' || v[0] == '\'') {
-				if k := strings.IndexByte(v[1:], v[0]); k >= 0 {
-					return v[:k+2]
-				}
-				return v
-			}
-			if k := strings.IndexAny(v, " ,\x1d'"); k >= 0 {
-				return v[:k]
-			}
-			return v
+			return auditValue(s[end+1:])
 		}
 		i = end
 	}
+}
+
+// auditValue returns the value that v begins with, with its quotes.
+func auditValue(v string) string {
+	if v != "" && (v[0] == '"' || v[0] == '\'') {
+		if k := strings.IndexByte(v[1:], v[0]); k >= 0 {
+			return v[:k+2]
+		}
+		return v
+	}
+	for i := range len(v) {
+		if c := v[i]; c == ' ' || c == ',' || c == 0x1d || c == '\'' {
+			return v[:i]
+		}
+	}
+	return v
 }
 
 func isAuditKey(c byte) bool {

@@ -23,18 +23,18 @@ var suricata = Format{
 }
 
 type suricataEvent struct {
-	Timestamp string           `json:"timestamp"`
-	EventType string           `json:"event_type"`
-	FlowID    Text             `json:"flow_id"`
-	InIface   string           `json:"in_iface"`
-	Host      string           `json:"host"`
-	SrcIP     string           `json:"src_ip"`
-	SrcPort   Text             `json:"src_port"`
-	DestIP    string           `json:"dest_ip"`
-	DestPort  Text             `json:"dest_port"`
-	Proto     string           `json:"proto"`
-	AppProto  string           `json:"app_proto"`
-	Community string           `json:"community_id"`
+	Timestamp string          `json:"timestamp"`
+	EventType string          `json:"event_type"`
+	FlowID    Text            `json:"flow_id"`
+	InIface   string          `json:"in_iface"`
+	Host      string          `json:"host"`
+	SrcIP     string          `json:"src_ip"`
+	SrcPort   Text            `json:"src_port"`
+	DestIP    string          `json:"dest_ip"`
+	DestPort  Text            `json:"dest_port"`
+	Proto     string          `json:"proto"`
+	AppProto  string          `json:"app_proto"`
+	Community string          `json:"community_id"`
 	Alert     suricataAlert   `json:"alert"`
 	Anomaly   suricataAnomaly `json:"anomaly"`
 	DNS       suricataDNS     `json:"dns"`
