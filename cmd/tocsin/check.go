@@ -7,17 +7,20 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
+	"github.com/tocsin-project/tocsin/processors/enrich"
 )
 
 func newCheck() *cobra.Command {
 	var path string
 	cmd := &cobra.Command{
 		Use:   "check -c FILE",
-		Short: "Check the configuration and the rules, offline",
-		Long: `Check reads the configuration and every rule it names, and reports all that is wrong with file, line and column. It
-connects to nothing.`,
+		Short: "Check the configuration, the rules and the tables, offline",
+		Long: `Check reads the configuration and every rule and table it names, and reports all that is wrong with file, line and
+column. A feed that others write (geoip, threats, kev, epss) may be missing: that is said, but no error, as 'run' starts
+without it. It connects to nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := LoadConfig(path)
@@ -25,8 +28,12 @@ connects to nothing.`,
 				return err
 			}
 			set, err := cfg.Rules.load()
-			if err != nil {
+			enricher, tables := enrich.New(cfg.Enrich, zap.NewNop())
+			if err := errors.Join(err, tables); err != nil {
 				return err
+			}
+			for _, p := range enricher.Problems() {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%v\n", p)
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s is fine: %d topics, %d rules\n", path, len(cfg.Kafka.Topics), len(set.Rules))
 			return nil

@@ -22,8 +22,8 @@ import (
 
 // offline runs the pipeline's processors over files, without Kafka and ClickHouse: for replay, explain and diff.
 type offline struct {
-	steps []pipeline.Processor
-	warn  io.Writer
+	parser, enricher pipeline.Processor
+	warn             io.Writer
 	// rejected counts the records that were refused; each was reported to warn.
 	rejected int
 }
@@ -62,7 +62,7 @@ func newOffline(cfg Config, warn io.Writer) (*offline, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &offline{steps: []pipeline.Processor{parser, enricher.Processor()}, warn: warn}, nil
+	return &offline{parser: parser, enricher: enricher.Processor(), warn: warn}, nil
 }
 
 // read calls f with each batch of a file's events. A file holds native records, or events as `tocsin parse` prints them;
@@ -81,12 +81,12 @@ func (o *offline) read(ctx context.Context, name string, in io.Reader, f func(b 
 			if err := readEvents(b); err != nil {
 				return fmt.Errorf("%s:%w", name, err)
 			}
-			return f(b)
+		} else if err := o.parser.Process(ctx, b); err != nil {
+			return err
 		}
-		for _, step := range o.steps {
-			if err := step.Process(ctx, b); err != nil {
-				return err
-			}
+		// Events that were enriched before stay as they are: what is full is not filled, what is hashed not hashed again.
+		if err := o.enricher.Process(ctx, b); err != nil {
+			return err
 		}
 		for _, f := range b.Failures {
 			o.rejected++
