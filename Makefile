@@ -62,6 +62,10 @@ e2e: ## the database sampler against real servers: Debian's postgresql and maria
 	$(GO) vet -tags e2e ./pipeline/sample
 	$(GO) test -tags e2e -count=1 ./pipeline/sample
 
+.PHONY: kills
+kills: deps ## kill the pipeline 200 times at random, under load
+	$(GO) test -run TestKilledPipeline -v -kills 200 -timeout 30m ./cmd/tocsin
+
 .PHONY: bench
 bench: ## benchmarks of the hot paths, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./...

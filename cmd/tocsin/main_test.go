@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -22,7 +24,12 @@ import (
 func TestMain(m *testing.M) {
 	embedded.MaybeChild()
 	testscript.Main(m, map[string]func(){
-		"tocsin": func() { os.Exit(run(context.Background(), os.Args[1:])) },
+		"tocsin": func() {
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			os.Exit(run(ctx, os.Args[1:]))
+		},
+		"tocsin-failing": runFailing,
 	})
 }
 

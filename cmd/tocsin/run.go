@@ -167,11 +167,16 @@ type app struct {
 	metrics  *pipeline.Metrics
 	console  *console.Server
 	started  atomic.Bool
+
+	// What a partition of each role needs: worker and state, but for tests that put failpoints around them.
+	newWorker func(pipeline.TopicPartition) (*pipeline.Worker, error)
+	newState  func() pipeline.Correlator
 }
 
 // newApp connects to Kafka and ClickHouse and prepares them. now is the pipeline's clock.
 func newApp(ctx context.Context, cfg Config, now func() time.Time, log *zap.Logger) (_ *app, err error) {
 	a := &app{cfg: cfg, log: log, now: now}
+	a.newWorker, a.newState = a.worker, a.state
 	defer func() {
 		if err != nil {
 			a.close()
@@ -247,19 +252,14 @@ func (a *app) run(ctx context.Context, roles []string) error {
 	g.Go(func() error { return a.rules.Run(ctx) })
 	has := func(role string) bool { return slices.Contains(roles, "all") || slices.Contains(roles, role) }
 	if has("ingest") {
-		consumer, err := kafka.NewConsumer(a.cfg.Kafka, a.worker, a.log)
+		consumer, err := kafka.NewConsumer(a.cfg.Kafka, a.cfg.Instance, a.newWorker, a.log)
 		if err != nil {
 			return err
 		}
 		g.Go(func() error { return consumer.Run(ctx) })
 	}
 	if has("detect") {
-		start := func() pipeline.Correlator {
-			engine := correlate.New(a.rules.Set(), correlate.Config{Lateness: a.cfg.Rules.Lateness})
-			engine.Follow(a.rules.Set)
-			return engine
-		}
-		detect, err := kafka.NewDetect(a.cfg.Kafka, a.cfg.Instance, start, a.now, a.log)
+		detect, err := kafka.NewDetect(a.cfg.Kafka, a.cfg.Instance, a.newState, a.now, a.log)
 		if err != nil {
 			return err
 		}
@@ -302,4 +302,11 @@ func (a *app) worker(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
 		w.Watermark = publisher.Watermark
 	}
 	return w, nil
+}
+
+// state makes detect's state of a partition.
+func (a *app) state() pipeline.Correlator {
+	engine := correlate.New(a.rules.Set(), correlate.Config{Lateness: a.cfg.Rules.Lateness})
+	engine.Follow(a.rules.Set)
+	return engine
 }

@@ -22,26 +22,20 @@ import (
 // Consumer is the ingest role's member of the consumer group. It runs one worker a partition and moves records to it, in
 // two goroutine hops: the poll loop and the worker.
 type Consumer struct {
-	client *kgo.Client
-	start  func(pipeline.TopicPartition) (*pipeline.Worker, error)
-	log    *zap.Logger
-	drain  time.Duration // how long workers may store what they hold when their partitions move on or the process ends
+	client          *kgo.Client
+	group, instance string
+	start           func(pipeline.TopicPartition) (*pipeline.Worker, error)
+	log             *zap.Logger
+	drain           time.Duration // how long workers may store what they hold when their partitions move on or the process ends
 
-	mu        sync.Mutex // guards the maps: callbacks and the poll loop take turns
-	parts     map[topicPartition]*partition
-	positions map[topicPartition]position
-	failed    chan error
+	mu     sync.Mutex // guards parts: callbacks and the poll loop take turns
+	parts  map[topicPartition]*partition
+	failed chan error
 }
 
 type topicPartition struct {
 	topic     string
 	partition int32
-}
-
-// position is what the group knew of a partition when it was given to us.
-type position struct {
-	next int64
-	plan *pipeline.Chunk
 }
 
 // partition is one worker and its queue.
@@ -66,14 +60,15 @@ const pollRecords = 16384
 const drainTime = 20 * time.Second
 
 // NewConsumer joins the group <cfg.Group>-ingest on the raw topics and on tocsin's own topics that end in the warehouse.
-// start makes the worker of a partition; its Offsets is set by the Consumer.
-func NewConsumer(cfg Config, start func(pipeline.TopicPartition) (*pipeline.Worker, error), log *zap.Logger) (*Consumer, error) {
+// instance names this member among others, the same after a restart: it takes its partitions up again at once, without a
+// rebalance, also after a crash. start makes the worker of a partition; its Offsets is set by the Consumer.
+func NewConsumer(cfg Config, instance string, start func(pipeline.TopicPartition) (*pipeline.Worker, error), log *zap.Logger) (*Consumer, error) {
 	opts, err := cfg.options(log)
 	if err != nil {
 		return nil, err
 	}
 	c := &Consumer{
-		start: start, log: log, drain: drainTime, parts: map[topicPartition]*partition{}, positions: map[topicPartition]position{},
+		group: cfg.Group + "-ingest", instance: instance, start: start, log: log, drain: drainTime, parts: map[topicPartition]*partition{},
 		failed: make(chan error, 1),
 	}
 	topics, regex := cfg.subscription(AlertsStateTopic, GrowthTopic, DeadLetterTopic)
@@ -81,7 +76,8 @@ func NewConsumer(cfg Config, start func(pipeline.TopicPartition) (*pipeline.Work
 		opts = append(opts, kgo.ConsumeRegex())
 	}
 	c.client, err = kgo.NewClient(append(opts,
-		kgo.ConsumerGroup(cfg.Group+"-ingest"),
+		kgo.ConsumerGroup(c.group),
+		kgo.InstanceID(instance),
 		kgo.ConsumeTopics(topics...),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -90,7 +86,6 @@ func NewConsumer(cfg Config, start func(pipeline.TopicPartition) (*pipeline.Work
 		kgo.MaxDecompressBatchBytes(128<<20),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
-		kgo.OnOffsetsFetched(c.offsetsFetched),
 		kgo.OnPartitionsAssigned(c.assigned),
 		kgo.OnPartitionsRevoked(c.revoked),
 		kgo.OnPartitionsLost(c.lost),
@@ -104,7 +99,8 @@ func NewConsumer(cfg Config, start func(pipeline.TopicPartition) (*pipeline.Work
 // Run polls until ctx ends, a worker fails for good, or the client does. On its way out it lets the workers store what
 // they hold: what was read is stored or not committed.
 func (c *Consumer) Run(ctx context.Context) error {
-	defer c.client.CloseAllowingRebalance()
+	defer c.client.Close()
+	defer func() { leave(c.client, c.group, c.instance, c.log) }()
 	polling, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() { // a worker may fail while there is nothing to poll
@@ -124,8 +120,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		}
 		var fatal error
 		fetches.EachError(func(topic string, p int32, err error) {
-			var kafkaErr *kerr.Error
-			if errors.As(err, &kafkaErr) && !kafkaErr.Retriable {
+			if halts(err) {
 				fatal = fmt.Errorf("fetch %s/%d: %w", topic, p, err)
 				return
 			}
@@ -140,6 +135,39 @@ func (c *Consumer) Run(ctx context.Context) error {
 		if fatal != nil {
 			return fatal
 		}
+	}
+}
+
+// halts reports whether an error of a poll is one that no waiting mends. A member that the group has forgotten, as after a
+// pause longer than the session timeout, is none: the client joins again. One whose name another process has taken is.
+func halts(err error) bool {
+	var kafkaErr *kerr.Error
+	if !errors.As(err, &kafkaErr) || errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) {
+		return false
+	}
+	return !kafkaErr.Retriable
+}
+
+// leave lets the partitions go and takes this member out of its group. The client itself would let one that has a name keep
+// its partitions until the session ends, so that a restart finds them again. But a process that ends cleanly may not come
+// back, and a moment's rebalance is cheaper than partitions that nobody reads. Only a crash keeps its place. If somebody
+// else has taken the name by now, the broker leaves that one in.
+func leave(client *kgo.Client, group, instance string, log *zap.Logger) {
+	id, _ := client.GroupMetadata()
+	client.AllowRebalance()
+	client.LeaveGroup()
+	if id == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = group
+	member := kmsg.NewLeaveGroupRequestMember()
+	member.MemberID, member.InstanceID = id, &instance
+	req.Members = append(req.Members, member)
+	if _, err := req.RequestWith(ctx, client); err != nil {
+		log.Warn("leave group", zap.String("group", group), zap.Error(err))
 	}
 }
 
@@ -182,33 +210,8 @@ func (c *Consumer) dispatch(topic string, fetched *kgo.FetchPartition) {
 	}
 }
 
-// offsetsFetched remembers where the group stands, with the plans in its metadata.
-func (c *Consumer) offsetsFetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	note := func(topic string, p int32, next int64, metadata *string) {
-		pos := position{next: next}
-		if metadata != nil {
-			pos.plan = decodePlan(next, *metadata)
-		}
-		c.positions[topicPartition{topic, p}] = pos
-	}
-	for _, t := range resp.Topics {
-		for _, p := range t.Partitions {
-			note(t.Topic, p.Partition, p.Offset, p.Metadata)
-		}
-	}
-	for _, g := range resp.Groups {
-		for _, t := range g.Topics {
-			for _, p := range t.Partitions {
-				note(t.Topic, p.Partition, p.Offset, p.Metadata)
-			}
-		}
-	}
-	return nil
-}
-
-// assigned starts a worker for each partition. It may be called before NewConsumer has returned.
+// assigned starts a worker for each partition. It may be called before NewConsumer has returned. It asks itself where the
+// group stands, for the plans in the metadata: the client does so only when this has returned, to fetch from there.
 func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, assigned map[string][]int32) {
 	admin := kadm.NewClient(client)
 	topics := make([]string, 0, len(assigned))
@@ -218,7 +221,8 @@ func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, assigned ma
 	details, err := admin.ListTopics(ctx, topics...)
 	starts, err2 := admin.ListStartOffsets(ctx, topics...)
 	ends, err3 := admin.ListEndOffsets(ctx, topics...)
-	if err := errors.Join(err, err2, err3); err != nil {
+	committed, err4 := admin.FetchOffsets(ctx, c.group)
+	if err := errors.Join(err, err2, err3, err4, committed.Error()); err != nil {
 		c.fail(fmt.Errorf("read ids and offsets of topics: %w", err))
 		return
 	}
@@ -237,13 +241,10 @@ func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, assigned ma
 				return
 			}
 			w.Partition, w.Offsets = tp, c
-			pos, committed := c.positions[key]
-			if delete(c.positions, key); !committed || pos.next < 0 {
-				start, _ := starts.Lookup(topic, n)
-				pos = position{next: start.Offset}
-			}
-			if pos.plan != nil {
-				pos.plan.TopicPartition = tp
+			start, _ := starts.Lookup(topic, n)
+			next, plan := start.Offset, (*pipeline.Chunk)(nil)
+			if o, ok := committed.Lookup(topic, n); ok && o.At >= 0 {
+				next, plan = o.At, decodePlan(tp, o.At, o.Metadata)
 			}
 			workerCtx, cancel := context.WithCancel(context.Background()) // ends by revoked and lost, not with the poll
 			p := &partition{id: tp.ID, in: make(chan *pipeline.Batch, queueBatches+1), cancel: cancel, done: make(chan struct{})}
@@ -254,13 +255,13 @@ func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, assigned ma
 			go func() {
 				defer close(p.done)
 				defer cancel()
-				err := w.Run(workerCtx, p.in, pos.next, pos.plan)
+				err := w.Run(workerCtx, p.in, next, plan)
 				err = errors.Join(err, w.Sink.Close())
 				if err != nil && !errors.Is(err, context.Canceled) {
 					c.fail(fmt.Errorf("%s/%d: %w", topic, n, err))
 				}
 			}()
-			c.log.Debug("partition assigned", zap.String("topic", topic), zap.Int32("partition", n), zap.Int64("offset", pos.next))
+			c.log.Debug("partition assigned", zap.String("topic", topic), zap.Int32("partition", n), zap.Int64("offset", next), zap.Bool("planned", plan != nil))
 		}
 	}
 }
@@ -327,12 +328,12 @@ func encodePlan(c *pipeline.Chunk) string {
 }
 
 // decodePlan reads a plan; metadata that is none (another tool committed, or nothing was under way) is nil.
-func decodePlan(from int64, metadata string) *pipeline.Chunk {
+func decodePlan(tp pipeline.TopicPartition, from int64, metadata string) *pipeline.Chunk {
 	var p plan
 	if metadata == "" || json.Unmarshal([]byte(metadata), &p) != nil || p.Version != 1 {
 		return nil
 	}
-	return &pipeline.Chunk{Span: pipeline.Span{From: from, To: p.To}, Epoch: p.Epoch}
+	return &pipeline.Chunk{Span: pipeline.Span{TopicPartition: tp, From: from, To: p.To}, Epoch: p.Epoch}
 }
 
 // Commit implements pipeline.Offsets.

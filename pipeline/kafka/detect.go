@@ -26,6 +26,8 @@ type Detect struct {
 	now     func() time.Time
 	source  string
 
+	group, instance string
+
 	cfg    Config
 	states map[int32]member
 	gone   chan map[string][]int32
@@ -60,8 +62,8 @@ type member struct {
 const transactionTimeout = 30 * time.Second
 
 // NewDetect joins the group <cfg.Group>-detect, which reads signals and finds alerts. instance names this member among
-// others, the same after a restart: a transaction that a crash left open is ended at once by the next start. start makes
-// the state of a partition.
+// others, the same after a restart: it takes its partitions up again at once, and ends the transaction that a crash left
+// open. start makes the state of a partition.
 func NewDetect(cfg Config, instance string, start func() pipeline.Correlator, now func() time.Time, log *zap.Logger) (*Detect, error) {
 	return newStage(cfg, instance, now, log, stage{
 		name: "detect", topics: []string{SignalsTopic}, state: StateTopic,
@@ -85,7 +87,7 @@ func newStage(cfg Config, instance string, now func() time.Time, log *zap.Logger
 		return nil, err
 	}
 	d := &Detect{
-		stage: st, cfg: cfg, log: log.Named(st.name), now: now, source: "tocsin/" + instance,
+		stage: st, cfg: cfg, group: cfg.Group + "-" + st.name, instance: instance, log: log.Named(st.name), now: now, source: "tocsin/" + instance,
 		states: map[int32]member{}, gone: make(chan map[string][]int32, 16), owned: map[int32]bool{},
 	}
 	leave := func(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
@@ -93,9 +95,10 @@ func newStage(cfg Config, instance string, now func() time.Time, log *zap.Logger
 		d.gone <- gone
 	}
 	d.session, err = kgo.NewGroupTransactSession(append(append(opts,
-		kgo.TransactionalID(cfg.Group+"-"+st.name+"-"+instance),
+		kgo.TransactionalID(d.group+"-"+instance),
 		kgo.TransactionTimeout(transactionTimeout),
-		kgo.ConsumerGroup(cfg.Group+"-"+st.name),
+		kgo.ConsumerGroup(d.group),
+		kgo.InstanceID(instance),
 		kgo.ConsumeTopics(st.topics...),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -130,17 +133,31 @@ func (d *Detect) own(changed map[string][]int32, yes bool) {
 // Run works until ctx ends or a transaction fails for good.
 func (d *Detect) Run(ctx context.Context) error {
 	defer d.session.Close()
+	defer func() { leave(d.session.Client(), d.group, d.instance, d.log) }()
+	// Asking for the producer's id ends the transaction that a crash of this instance left open. The client would ask at the
+	// first Begin, and until the transaction's end the group does not say where its partitions stand: a wait of 30 s.
+	if _, _, err := d.session.Client().ProducerID(ctx); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("take up transactions: %w", err)
+	}
 	for {
 		fetches := d.poll(ctx)
 		if ctx.Err() != nil || fetches.IsClientClosed() {
 			return nil
 		}
+		var fatal error
 		fetches.EachError(func(topic string, p int32, err error) {
 			if errors.Is(err, context.DeadlineExceeded) {
 				return // nothing came, and time goes on
 			}
+			if halts(err) {
+				fatal = fmt.Errorf("fetch %s/%d: %w", topic, p, err)
+				return
+			}
 			d.log.Warn("fetch", zap.String("topic", topic), zap.Int32("partition", p), zap.Error(err))
 		})
+		if fatal != nil {
+			return fatal
+		}
 		d.forget()
 		tick := d.stage.ticks > 0 && time.Since(d.ticked) >= d.stage.ticks
 		if fetches.NumRecords() == 0 && !tick {

@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap/zaptest"
 
 	"github.com/tocsin-project/tocsin/pipeline"
@@ -63,7 +65,7 @@ func TestConsumerStoresEachRecordOnce(t *testing.T) {
 	metrics := pipeline.NewMetrics(prometheus.NewRegistry())
 	log := zaptest.NewLogger(t)
 	consume := func(ctx context.Context) error {
-		c, err := NewConsumer(cfg, func(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
+		c, err := NewConsumer(cfg, "instance", func(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
 			w := warehouses[tp.Partition]
 			if tp.Topic != "raw" {
 				w = pipelinetest.NewWarehouse()
@@ -125,7 +127,7 @@ func oneWorker(t *testing.T, ctx context.Context, err error) (done chan error, f
 	t.Helper()
 	cfg, log := broker(t), zaptest.NewLogger(t)
 	flushed = make(chan struct{}, 1000)
-	c, err2 := NewConsumer(cfg, func(pipeline.TopicPartition) (*pipeline.Worker, error) {
+	c, err2 := NewConsumer(cfg, "instance", func(pipeline.TopicPartition) (*pipeline.Worker, error) {
 		sink := &pipelinetest.Sink{Warehouse: pipelinetest.NewWarehouse(), Fail: func(bool) error { flushed <- struct{}{}; return err }}
 		return &pipeline.Worker{
 			Processors: []pipeline.Processor{eventEach{}}, Sink: sink, Publisher: &pipelinetest.Publisher{},
@@ -286,14 +288,68 @@ func TestDetectKeepsItsStateOverRestarts(t *testing.T) {
 	}
 }
 
+// TestDetectEndsTheTransactionOfACrash: a transaction that a dead process left open, with offsets in it, is ended by its
+// next start. The group does not tell offsets before that, or before the broker's timeout of 30 s.
+func TestDetectEndsTheTransactionOfACrash(t *testing.T) {
+	cfg, log := broker(t), zaptest.NewLogger(t)
+	id, group := cfg.Group+"-detect-a", cfg.Group+"-detect"
+	dead := client(t, cfg, kgo.TransactionalID(id), kgo.TransactionTimeout(transactionTimeout))
+	pid, epoch, err := dead.ProducerID(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := kmsg.NewPtrAddOffsetsToTxnRequest()
+	add.TransactionalID, add.ProducerID, add.ProducerEpoch, add.Group = id, pid, epoch, group
+	if r, err := add.RequestWith(t.Context(), dead); err != nil || r.ErrorCode != 0 {
+		t.Fatal(r, err)
+	}
+	commit := kmsg.NewPtrTxnOffsetCommitRequest()
+	commit.TransactionalID, commit.ProducerID, commit.ProducerEpoch, commit.Group, commit.Generation = id, pid, epoch, group, -1
+	topic := kmsg.NewTxnOffsetCommitRequestTopic()
+	details, err := kadm.NewClient(dead).ListTopics(t.Context(), SignalsTopic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	topic.Topic, topic.TopicID = SignalsTopic, details[SignalsTopic].ID
+	producer := client(t, cfg, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	for n := range cfg.Partitions {
+		p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+		p.Partition, p.Offset = n, 1
+		topic.Partitions = append(topic.Partitions, p)
+		value := pipeline.AppendSignal(nil, &pipeline.Signal{Kind: pipeline.SignalMatch, Key: "k", Time: time.Now(), Ingest: time.Now()})
+		if err := producer.ProduceSync(t.Context(), &kgo.Record{Topic: SignalsTopic, Partition: n, Value: value}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit.Topics = append(commit.Topics, topic)
+	if r, err := commit.RequestWith(t.Context(), dead); err != nil || r.Topics[0].Partitions[0].ErrorCode != 0 {
+		t.Fatal(r, err)
+	}
+	d, err := NewDetect(cfg, "a", func() pipeline.Correlator { return newTally() }, time.Now, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx) }()
+	waitFor(t, "the signals", func() bool {
+		committed, err := kadm.NewClient(producer).FetchOffsets(t.Context(), group)
+		return err == nil && len(committed[SignalsTopic]) == int(cfg.Partitions)
+	})
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestPlanSurvivesItsMetadata(t *testing.T) {
 	c := &pipeline.Chunk{Span: pipeline.Span{From: 7, To: 1 << 40}, Epoch: 3}
-	got := decodePlan(7, encodePlan(c))
+	got := decodePlan(pipeline.TopicPartition{}, 7, encodePlan(c))
 	if got == nil || got.From != 7 || got.To != 1<<40 || got.Epoch != 3 {
 		t.Fatalf("%+v", got)
 	}
 	for _, metadata := range []string{"", "member-id", `{"v":2,"to":9}`, strings.Repeat("{", 100)} {
-		if got := decodePlan(7, metadata); got != nil {
+		if got := decodePlan(pipeline.TopicPartition{}, 7, metadata); got != nil {
 			t.Errorf("%q gave %+v", metadata, got)
 		}
 	}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"math/rand/v2"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var kills = flag.Int("kills", 3, "how often TestKilledPipeline kills the pipeline at random")
+
+// TestKilledPipeline kills the pipeline with SIGKILL, at random moments and once at each failpoint, while records keep
+// coming in. What comes out must be what a run without Kafka, ClickHouse and crashes gives: every row once, exact rollups,
+// every alert, each of its versions once.
+func TestKilledPipeline(t *testing.T) {
+	t.Parallel() // it waits for processes most of the time
+	p := newPlant(t, embeddedServers(t), "raw")
+	p.produce()
+	rng := rand.New(rand.NewPCG(uint64(*kills), 1))
+	for range *kills {
+		process := p.start("tocsin", "run", "-c", p.config("a"))
+		select {
+		case <-process.done:
+			t.Fatalf("the pipeline ended by itself\n%s", process.log())
+		case <-time.After(200*time.Millisecond + time.Duration(rng.Int64N(int64(2200*time.Millisecond)))):
+		}
+		process.kill()
+	}
+	for _, point := range failpoints {
+		began := time.Now()
+		process := p.start("tocsin-failing", point, "2", p.config("a"))
+		process.wait(30 * time.Second)
+		if !process.killed() {
+			t.Fatalf("%s: the process ended otherwise\n%s", point, process.log())
+		}
+		t.Logf("%s after %v", point, time.Since(began).Round(time.Millisecond))
+	}
+	process := p.start("tocsin", "run", "-c", p.config("a"))
+	p.finish(process)
+	process.signal(syscall.SIGTERM)
+	process.wait(30 * time.Second)
+	if code := process.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit code %d after SIGTERM\n%s", code, process.log())
+	}
+	p.check(context.Background())
+}
