@@ -130,6 +130,7 @@ func (p *plant) config(instance string) string {
 kafka: {brokers: %s, group: %s, topics: [%s], partitions: 3, replicas: %d}
 clickhouse: {addrs: ["%s"], database: %s}
 rules: {library: false, dirs: ["%s"]}
+alerts: {per_minute: 10000}
 flush: {rows: 500, interval: 100ms}
 admin: {listen: "127.0.0.1:0"}
 `, instance, brokers, p.cfg.Kafka.Group, p.topic, p.cfg.Kafka.Replicas, p.cfg.ClickHouse.Addrs[0], p.cfg.ClickHouse.Database, rules)
