@@ -62,7 +62,7 @@ Exit status: 0 fine, 1 the answer is "no" (findings, failed tests, rejected inpu
 		newParse(), newSources(), newCheck(),
 		newRules(), newReplay(), newSigma(),
 		newDetect(),
-		newMigrate(), newSQL(),
+		newMigrate(), newBackup(), newRestore(), newSQL(),
 	)
 	return root
 }

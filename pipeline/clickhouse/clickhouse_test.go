@@ -11,7 +11,10 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline/embedded"
 )
 
-var server *embedded.ClickHouse // shared by all tests; a database each
+var (
+	server    *embedded.ClickHouse // shared by all tests; a database each
+	serverDir string
+)
 
 func TestMain(m *testing.M) {
 	embedded.MaybeChild()
@@ -22,6 +25,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
+		serverDir = dir
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if server, err = embedded.StartClickHouse(ctx, embedded.ClickHouseConfig{Dir: dir}); err != nil {
