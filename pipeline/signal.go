@@ -22,6 +22,9 @@ const (
 	// SignalAlert: a step of a rule matched an alert of another rule. Detect writes it in the transaction of the alert, so
 	// it comes once; it has no origin and moves no watermark.
 	SignalAlert SignalKind = 3
+	// SignalDismiss: a person called the alert EventID of the rule a false positive. The desk writes it to every partition;
+	// who holds the series that the alert is of asks more of it for a time. It has no origin and moves no watermark.
+	SignalDismiss SignalKind = 4
 )
 
 // Signal is what ingest tells detect, and detect itself where a rule takes alerts of another: a step of a rule matched an
@@ -121,7 +124,7 @@ func DecodeSignal(b []byte) (Signal, error) {
 	s.Ingest = timeOf(d.varint())
 	switch s.Kind {
 	case SignalWatermark:
-	case SignalMatch, SignalAlert:
+	case SignalMatch, SignalAlert, SignalDismiss:
 		s.Rule = d.str()
 		s.Version = int(d.varint())
 		s.Digest = d.uint64()

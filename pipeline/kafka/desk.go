@@ -20,7 +20,11 @@ const tickEvery = 5 * time.Second
 // topics. All that a team is told is decided in one partition, so that its quota holds over all rules. The desk's time is
 // that of its records: where none come, it writes empty ones. start makes the state of a partition.
 func NewDesk(ctx context.Context, cfg Config, instance string, start func() pipeline.Desk, now func() time.Time, log *zap.Logger) (*Detect, error) {
-	if err := samePartitions(ctx, cfg, log, DeskTopic, ControlTopic, DeskStateTopic); err != nil {
+	if _, err := samePartitions(ctx, cfg, log, DeskTopic, ControlTopic, DeskStateTopic); err != nil {
+		return nil, err
+	}
+	signals, err := samePartitions(ctx, cfg, log, SignalsTopic)
+	if err != nil {
 		return nil, err
 	}
 	source := "tocsin/" + instance
@@ -31,6 +35,12 @@ func NewDesk(ctx context.Context, cfg Config, instance string, start func() pipe
 			return member{Stateful: d, take: func(r *kgo.Record, out *pipeline.Output) error { return takeDesk(d, r, out) }}
 		},
 		send: func(out *pipeline.Output, produce func(*kgo.Record)) error {
+			for i := range out.Signals { // to all: which partition has the series is not known here
+				value := pipeline.AppendSignal(nil, &out.Signals[i])
+				for n := range signals {
+					produce(&kgo.Record{Topic: SignalsTopic, Partition: int32(n), Value: value, Timestamp: out.Now})
+				}
+			}
 			return sendAlerts(source, now(), out, produce)
 		},
 	},
@@ -92,28 +102,28 @@ func sendAlerts(source string, now time.Time, out *pipeline.Output, produce func
 	return nil
 }
 
-// samePartitions makes sure that the topics have as many partitions as the first.
-func samePartitions(ctx context.Context, cfg Config, log *zap.Logger, topics ...string) error {
+// samePartitions makes sure that the topics have as many partitions as the first, and returns how many.
+func samePartitions(ctx context.Context, cfg Config, log *zap.Logger, topics ...string) (int, error) {
 	opts, err := cfg.options(log)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
-		return fmt.Errorf("kafka client: %w", err)
+		return 0, fmt.Errorf("kafka client: %w", err)
 	}
 	defer client.Close()
 	list, err := kadm.NewClient(client).ListTopics(ctx, topics...)
 	if err != nil {
-		return fmt.Errorf("list topics: %w", err)
+		return 0, fmt.Errorf("list topics: %w", err)
 	}
 	for _, t := range topics {
 		if err := list[t].Err; err != nil {
-			return fmt.Errorf("read topic %s: %w", t, err)
+			return 0, fmt.Errorf("read topic %s: %w", t, err)
 		}
 		if got, want := len(list[t].Partitions), len(list[topics[0]].Partitions); got != want {
-			return fmt.Errorf("topic %s has %d partitions and %s has %d: they need as many", t, got, topics[0], want)
+			return 0, fmt.Errorf("topic %s has %d partitions and %s has %d: they need as many", t, got, topics[0], want)
 		}
 	}
-	return nil
+	return len(list[topics[0]].Partitions), nil
 }

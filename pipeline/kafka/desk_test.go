@@ -99,6 +99,20 @@ func TestDeskOverRestarts(t *testing.T) {
 	found(1, pipeline.StatusResolved, 2)
 	await(AlertsPrefix+"sec", "R|1 firing v1, R|1 acked v2, R|1 resolved v3")
 	await(AlertsStateTopic, "R|1 firing v1, R|1 acked v2, R|1 resolved v3")
+	id = found(2, pipeline.StatusFiring, 1)
+	c = &pipeline.Control{ID: uuid.New(), Time: time.Now(), Action: pipeline.ControlResolve, Team: "sec", By: "maria", Alert: id, Disposition: pipeline.FalsePositive}
+	value, err = pipeline.EncodeControl(c)
+	send(ControlTopic, c.Team, value, err)
+	told := map[int32]bool{}
+	signals := client(t, cfg, kgo.ConsumeTopics(SignalsTopic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	for len(told) < int(cfg.Partitions) {
+		signals.PollFetches(t.Context()).EachRecord(func(r *kgo.Record) {
+			if s, err := pipeline.DecodeSignal(r.Value); err != nil || s.Kind != pipeline.SignalDismiss || s.EventID != id || told[r.Partition] {
+				t.Errorf("signal %+v on partition %d: %v", s, r.Partition, err)
+			}
+			told[r.Partition] = true
+		})
+	}
 	stop()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
@@ -112,11 +126,11 @@ func TestDeskOverRestarts(t *testing.T) {
 
 func TestDeskRefusesTopicsThatDoNotFit(t *testing.T) {
 	cfg := broker(t)
-	err := samePartitions(t.Context(), cfg, zaptest.NewLogger(t), DeskTopic, "raw")
+	_, err := samePartitions(t.Context(), cfg, zaptest.NewLogger(t), DeskTopic, "raw")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := samePartitions(t.Context(), cfg, zaptest.NewLogger(t), DeskTopic, "missing"); err == nil {
+	if _, err := samePartitions(t.Context(), cfg, zaptest.NewLogger(t), DeskTopic, "missing"); err == nil {
 		t.Error("a topic that is missing passes")
 	}
 }

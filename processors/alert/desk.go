@@ -392,6 +392,11 @@ func (d *Desk) Control(c *pipeline.Control, out *pipeline.Output) {
 		return
 	}
 	d.touch(h)
+	if c.Disposition == pipeline.FalsePositive && h.Said.Disposition != pipeline.FalsePositive { // detectors learn of it
+		out.Signals = append(out.Signals, pipeline.Signal{
+			Kind: pipeline.SignalDismiss, Rule: h.Rule, Version: h.RuleV, Digest: h.Digest, EventID: h.ID, Time: out.Now, Ingest: out.Now,
+		})
+	}
 	s := said{Action: c.Action, By: c.By, Reason: c.Reason, Disposition: c.Disposition}
 	if !c.Until.IsZero() {
 		s.Until = c.Until.UnixNano()

@@ -147,6 +147,13 @@ func TestDeskResolveByAPerson(t *testing.T) {
 	if a := b.out.Alerts[1]; a.Disposition != pipeline.FalsePositive || a.Reason != "a test" {
 		t.Errorf("got %+v", a)
 	}
+	if s := b.out.Signals; len(s) != 1 || s[0].Kind != pipeline.SignalDismiss || s[0].Rule != "login" || s[0].EventID != id || s[0].Digest != b.set.Rule("login").Digest {
+		t.Errorf("detectors are told %+v", s)
+	}
+	b.control(pipeline.Control{Action: pipeline.ControlResolve, Alert: id, Disposition: pipeline.FalsePositive, Reason: "a test"})
+	if len(b.out.Signals) != 1 {
+		t.Error("they are told twice")
+	}
 	b.want("login firing v1, login resolved v2 ops:jim")
 	b.pass(5 * time.Minute)
 	b.found(updated, "sec", "login", "db-1", 4, 2)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/tocsin-project/tocsin/pipeline"
 	"github.com/tocsin-project/tocsin/processors/alert"
 	"github.com/tocsin-project/tocsin/processors/rule"
@@ -238,13 +240,17 @@ func (e *Engine) Watermark() (t time.Time, ok bool) {
 // signal, not the signal.
 func (e *Engine) Process(s *pipeline.Signal, out *pipeline.Output) {
 	e.follow(out)
-	if s.Kind != pipeline.SignalAlert && !e.arrive(s, out) {
+	if s.Kind <= pipeline.SignalWatermark && !e.arrive(s, out) {
 		return
 	}
 	t := s.Time.UnixNano()
 	r := e.rules[s.Rule]
 	if r == nil || r.rule.Version != s.Version || r.rule.Digest != s.Digest || s.Step >= len(r.rule.Steps) {
 		e.stats.Foreign++
+		return
+	}
+	if s.Kind == pipeline.SignalDismiss {
+		e.dismiss(r, s.EventID)
 		return
 	}
 	if t < e.watermark-e.behind(r) {
@@ -264,6 +270,21 @@ func (e *Engine) Feed(out *pipeline.Output) {
 		out.Signals = nil
 		for i := range next {
 			e.Process(&next[i], out)
+		}
+	}
+}
+
+// dismiss tells the detector whose alert was a false positive.
+func (e *Engine) dismiss(r *ruleState, alertID uuid.UUID) {
+	for _, k := range r.keys {
+		g, ok := k.judge.(*growth)
+		if !ok {
+			return // only detectors learn
+		}
+		if one := g.of(r.rule, alertID); one >= 0 {
+			e.touchKey(k)
+			k.judge.(*growth).series[one].grower.Dismiss()
+			return
 		}
 	}
 }

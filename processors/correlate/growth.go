@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/tocsin-project/tocsin/pipeline"
 	"github.com/tocsin-project/tocsin/processors/alert"
 	"github.com/tocsin-project/tocsin/processors/detect"
@@ -179,6 +181,15 @@ func (g *growth) find(name string) *series {
 	}
 	g.series = slices.Insert(g.series, i, one)
 	return one
+}
+
+// of returns the index of the series that the alert is of, or -1.
+func (g *growth) of(r *rule.Rule, alertID uuid.UUID) int {
+	return slices.IndexFunc(g.series, func(one *series) bool {
+		return one.episode != nil && slices.ContainsFunc(r.Subscriptions, func(s rule.Subscription) bool {
+			return alert.ID(r, s.Team, r.DedupKey(one.episode.Key), one.episode.Start) == alertID
+		})
+	})
 }
 
 // regrow returns a detector with another capacity that remembers what g does.

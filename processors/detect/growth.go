@@ -98,10 +98,11 @@ type growthState struct {
 	Logins   evidenceState
 	Profile  profileState
 	Excess   excessState
+	Blamed   float64 // attack events that a dismissed alarm was blamed on, slowly forgotten
 }
 
 // growthStateVersion is the first byte of a snapshot. Raise it when growthState changes.
-const growthStateVersion = 1
+const growthStateVersion = 2
 
 // NewGrowth returns a detector that has seen nothing.
 func NewGrowth(cfg GrowthConfig) *Growth {
@@ -129,6 +130,9 @@ func (g *Growth) Observe(s GrowthSample) GrowthVerdict {
 		}
 		st.Fast, st.SizeTime, st.Logins.Time, st.Profile.Time = fastState{}, 0, 0, 0
 		st.Excess.Since, st.Excess.Trend = min(st.Excess.Since, now), trendState{}
+	}
+	if st.Time != 0 {
+		st.Blamed *= math.Exp(-max(float64(now-st.Time), 0) / 1e9 / peakMemory)
 	}
 	st.Time, st.Older = now, 0
 
@@ -193,7 +197,7 @@ func (g *Growth) fast(v *GrowthVerdict, s GrowthSample) {
 	if f.rate > 0 {
 		v.RatePerMin = f.rate
 	}
-	attacked := v.AttackEvidence >= minEvidence
+	attacked := v.AttackEvidence >= math.Max(minEvidence, blamedMargin*st.Blamed)
 	switch {
 	case tier == fastStandard && attacked:
 		v.Tier, v.Score = GrowthCrit, 1
@@ -233,8 +237,14 @@ func (g *Growth) Evidence(t time.Time, n float64) {
 }
 
 // Dismiss says that the present alarm is false: it ends, and for some weeks only clearly more than
-// it showed alarms again.
-func (g *Growth) Dismiss() { g.st.Excess.dismiss() }
+// it showed alarms again. Growth itself is still told of as something to watch.
+func (g *Growth) Dismiss() {
+	g.st.Excess.dismiss()
+	g.st.Blamed = math.Max(g.st.Blamed, g.st.Logins.excess(g.st.Time))
+}
+
+// blamedMargin is how many times the attack events of a dismissed alarm there must be for growth to be blamed on them again.
+const blamedMargin = 2
 
 // timeToFull forecasts from the increments, never from the size (design §4.3): increments of rate
 // bytes a minute that double every doubling minutes have filled free bytes after the returned time.

@@ -362,3 +362,38 @@ func BenchmarkGrowth(b *testing.B) {
 		})
 	}
 }
+
+// TestGrowthDismissedBlame: after a false positive as many attack events are no reason to alarm again; clearly more are.
+func TestGrowthDismissedBlame(t *testing.T) {
+	g := NewGrowth(GrowthConfig{})
+	now, size, logins := time.Unix(1_800_000_000, 0), 50e9, 0.0
+	attack := func(each float64) (worst GrowthTier) {
+		for i := range 120 {
+			now = now.Add(10 * time.Second)
+			size += 1e6
+			if m := float64(i)/6 - 10; m > 0 {
+				size += 5e6 * math.Exp2(m/1.5)
+				logins += each
+			}
+			worst = max(worst, g.Observe(GrowthSample{Time: now, Size: size, Rows: math.NaN(), Commits: math.NaN(),
+				FailedLogins: logins, FailedTests: math.NaN(), NetIn: math.NaN()}).Tier)
+		}
+		return worst
+	}
+	if tier := attack(5); tier != GrowthCrit {
+		t.Fatalf("an attack is %v", tier)
+	}
+	g.Dismiss()
+	now = now.Add(6 * time.Hour)
+	if tier := attack(5); tier > GrowthWatch {
+		t.Errorf("what was dismissed is %v again", tier)
+	}
+	now = now.Add(6 * time.Hour)
+	if tier := attack(25); tier != GrowthCrit {
+		t.Errorf("five times as many events are %v", tier)
+	}
+	now = now.Add(120 * 24 * time.Hour)
+	if tier := attack(5); tier != GrowthCrit {
+		t.Errorf("after months it is %v", tier)
+	}
+}

@@ -1,0 +1,66 @@
+package correlate
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+)
+
+// attack plays a database that doubles its growth every two minutes while logins are refused, from second 0 on, and hands
+// each signal to f.
+func attack(t *testing.T, f func(s pipeline.Signal)) {
+	set := load(t, growthRule)
+	var events []pipeline.Event
+	size := 5e9
+	for i := range 300 {
+		s := float64(10 * i)
+		size += 1e6
+		if i >= 120 && i < 210 {
+			size += 1e6 * math.Exp2(float64(i-120)/12)
+			for range 4 {
+				events = append(events, pipeline.Event{Time: at(s), Type: "auth.failed", Host: "db-1"})
+			}
+		}
+		events = append(events, pipeline.Event{Time: at(s), Type: "db.size", Host: "db-1", Value: size})
+	}
+	for _, s := range signals(t, set, 0, events...) {
+		f(s)
+	}
+}
+
+// TestDismiss: a false positive reaches the detector whose alert it was, and that one only; a rollback undoes it.
+func TestDismiss(t *testing.T) {
+	e, out, alerts := New(load(t, growthRule), Config{}), &pipeline.Output{Now: t0}, 0
+	attack(t, func(s pipeline.Signal) {
+		e.Process(&s, out)
+		if len(out.Alerts) == 0 || out.Alerts[len(out.Alerts)-1].Status == pipeline.StatusResolved {
+			return
+		}
+		e.Commit()
+		before := fmt.Sprint(states(e))
+		dismiss := pipeline.Signal{Kind: pipeline.SignalDismiss, Rule: "G", Version: 1, Digest: s.Digest, EventID: pipeline.NewID("another")}
+		e.Process(&dismiss, out)
+		if fmt.Sprint(states(e)) != before {
+			t.Fatal("another alert changed the state")
+		}
+		encoded, err := pipeline.DecodeSignal(pipeline.AppendSignal(nil, &pipeline.Signal{Kind: pipeline.SignalDismiss, Rule: "G", Version: 1, Digest: s.Digest, EventID: out.Alerts[0].ID, Time: s.Time}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Process(&encoded, out)
+		if fmt.Sprint(states(e)) == before {
+			t.Fatal("the detector learnt nothing")
+		}
+		e.Rollback()
+		if fmt.Sprint(states(e)) != before {
+			t.Fatal("a rollback left a trace")
+		}
+		out.Alerts = nil
+		alerts++
+	})
+	if alerts == 0 {
+		t.Fatal("there was no alert to dismiss")
+	}
+}
