@@ -49,7 +49,7 @@ var knownTo = map[string][]string{
 	"github.com/ClickHouse/":       {"pipeline/clickhouse"},
 	"github.com/expr-lang/expr":    {"processors/rule", "processors/mapping"},
 	"github.com/ebitengine/purego": {"pipeline/embedded"},
-	"github.com/gaissmai/bart":     {"processors/enrich"},
+	"github.com/gaissmai/bart":     {"processors/enrich", "processors/rule"},
 	"github.com/oschwald/":         {"processors/enrich"},
 	"github.com/jackc/":            {"pipeline/sample"},
 	"github.com/go-sql-driver/":    {"pipeline/sample"},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -30,6 +31,9 @@ func newRules() *cobra.Command {
 					return errNo
 				}
 				for _, note := range set.Notes() {
+					fmt.Fprintln(cmd.ErrOrStderr(), note)
+				}
+				for _, note := range exceptionNotes(set, time.Now()) {
 					fmt.Fprintln(cmd.ErrOrStderr(), note)
 				}
 				fmt.Fprintf(cmd.ErrOrStderr(), "%d rules are fine", len(set.Rules))
@@ -186,4 +190,22 @@ func writeJUnit(path string, report *ruletest.Report) error {
 		return err
 	}
 	return os.WriteFile(path, append([]byte(xml.Header), append(b, '\n')...), 0o644)
+}
+
+// expiresSoon is how long before its end an exception is named.
+const expiresSoon = 14 * 24 * time.Hour
+
+// exceptionNotes name the exceptions that have ended or soon will.
+func exceptionNotes(set *rule.Set, now time.Time) (notes []string) {
+	for _, x := range set.Exceptions {
+		word := "expires"
+		switch left := x.Expires.Sub(now); {
+		case left <= 0:
+			word = "does nothing since it expired"
+		case left > expiresSoon:
+			continue
+		}
+		notes = append(notes, fmt.Sprintf("%s:%d: exception %s %s on %s (%s, %s)", x.Path, x.Line, x.ID, word, x.Expires.Format(time.DateOnly), x.Owner, x.Ticket))
+	}
+	return notes
 }

@@ -37,7 +37,7 @@ func (c RulesConfig) files() ([]rule.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	own = slices.DeleteFunc(own, func(f rule.File) bool { return sigma.IsOurs(f.Name, f.Data) })
+	own = slices.DeleteFunc(own, func(f rule.File) bool { return rule.IsRuleFile(f.Name) && sigma.IsOurs(f.Name, f.Data) })
 	return append(files, own...), nil
 }
 

@@ -47,6 +47,7 @@ type atom struct {
 type atoms struct {
 	list  []atom
 	index map[string]int // by text
+	lists map[string]*list
 }
 
 // condition builds the tree of a checked expression.
@@ -100,6 +101,12 @@ func (a *atoms) add(n ast.Node) (int, error) {
 		return i, nil
 	}
 	at := newAtom(n)
+	if call, ok := isListCall(n); ok {
+		var err error
+		if at, err = a.listAtom(call); err != nil {
+			return 0, err
+		}
+	}
 	at.text = key
 	if at.test == nil {
 		program, err := compile(n)

@@ -3,6 +3,7 @@ package rule
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/tocsin-project/tocsin/pipeline"
 )
@@ -53,6 +54,10 @@ func (s *Set) Explain(r *Rule, e *pipeline.Event) []Explanation {
 		case e.HasLabel(playgroundLabel) && !r.Playground:
 			x.Matched, x.Reason = false, "the event is labelled "+playgroundLabel
 		case x.Matched:
+			if exception := v.excepts(r, step); exception != nil {
+				x.Matched, x.Reason = false, fmt.Sprintf("exception %s holds until %s: %s", exception.ID, exception.Expires.Format(time.DateOnly), exception.Ticket)
+				break
+			}
 			x.Key, x.Reason = v.explainKey(step.key)
 		}
 		out = append(out, x)

@@ -64,6 +64,9 @@ func parseExpression(src, want string) (ast.Node, []exprError) {
 	if err != nil {
 		return nil, []exprError{explain(err)}
 	}
+	if errs := listCalls(program.Node(), want); len(errs) > 0 {
+		return nil, errs
+	}
 	return program.Node(), nil
 }
 

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 //	net(addr, bits[, bits6]) string  the network of the address: bits for IPv4, bits6 (48) for IPv6
 //	ip(addr) string                  the address as text, IPv4 without its mapping
 //	firstOf(text...) string          the first text that is not empty
+//	inList(text or addr, name) bool  the list holds the text, or a network with the address; see list.go
 var functions = []struct {
 	name  string
 	call  func(args ...any) (any, error)
@@ -50,6 +52,9 @@ var functions = []struct {
 		}
 		return "", nil
 	}, []any{new(func(string, ...string) string)}},
+	{"inList", func(...any) (any, error) {
+		return nil, errors.New("BUG: a list is asked by expr")
+	}, []any{new(func(string, string) bool), new(func(netip.Addr, string) bool)}},
 }
 
 // builtins are expr's functions that rules may call: their cost is bounded by the length of what they are given. Those

@@ -44,7 +44,7 @@ type Live struct {
 // an error.
 func NewLive(paths []string, load func() (*Set, error), log *zap.Logger) (*Live, error) {
 	l := &Live{paths: paths, load: load, log: log,
-		traffic: traffic{rules: map[string]*Counts{}, types: map[string]uint64{}, carried: map[typeField]bool{}}}
+		traffic: traffic{rules: map[string]*Counts{}, excepted: map[string]uint64{}, types: map[string]uint64{}, carried: map[typeField]bool{}}}
 	var err error
 	if l.tried, err = fingerprint(paths); err != nil {
 		return nil, err
@@ -188,8 +188,8 @@ func fingerprint(paths []string) (uint64, error) {
 	return h.Sum64(), nil
 }
 
-// isOurs tells whether a file is part of a set.
-func isOurs(name string) bool { return IsRuleFile(name) }
+// isOurs tells whether a file is part of a set: a rule, exceptions, a list.
+func isOurs(name string) bool { return IsRuleFile(name) || IsExceptionFile(name) || IsListFile(name) }
 
 // isHidden tells folders that are not looked into: those of version control, and those that Kubernetes keeps the versions
 // of a ConfigMap in.

@@ -46,6 +46,7 @@ type traffic struct {
 	events   uint64
 	programs uint64
 	rules    map[string]*Counts
+	excepted map[string]uint64  // by the exception's id
 	types    map[string]uint64  // events
 	carried  map[typeField]bool // fields that an event of the type has carried
 }
@@ -69,6 +70,10 @@ func (l *Live) take(m *Matcher) {
 		}
 		total.add(c)
 		*c = Counts{}
+	}
+	for i, n := range m.excepted {
+		l.traffic.excepted[m.set.Exceptions[i].ID] += n
+		m.excepted[i] = 0
 	}
 	for i := range m.types {
 		t := &m.types[i]
@@ -109,6 +114,7 @@ func (c *Counts) add(d *Counts) {
 	c.Candidates += d.Candidates
 	c.Evaluated += d.Evaluated
 	c.Matched += d.Matched
+	c.Excepted += d.Excepted
 	c.Keyless += d.Keyless
 	c.Errors += d.Errors
 	c.Nanoseconds += d.Nanoseconds
@@ -126,9 +132,12 @@ var (
 	candidatesMetric = prometheus.NewDesc("tocsin_rule_candidates_total", "Steps of the rule that the index gave out for an event.", []string{"rule"}, nil)
 	evaluatedMetric  = prometheus.NewDesc("tocsin_rule_evaluated_total", "Conditions of the rule that were evaluated: candidates that are not of the playground.", []string{"rule"}, nil)
 	matchedMetric    = prometheus.NewDesc("tocsin_rule_matched_total", "Conditions that held.", []string{"rule"}, nil)
+	exceptedMetric   = prometheus.NewDesc("tocsin_rule_excepted_total", "Conditions that held where an exception did as well.", []string{"rule"}, nil)
 	keylessMetric    = prometheus.NewDesc("tocsin_rule_keyless_total", "Matches with an empty part of the key: there is nothing to correlate by.", []string{"rule"}, nil)
 	errorsMetric     = prometheus.NewDesc("tocsin_rule_errors_total", "Expressions that ended with an error; the event did not match.", []string{"rule"}, nil)
 	secondsMetric    = prometheus.NewDesc("tocsin_rule_seconds_total", "Time spent on the rule's candidates, extrapolated from one event in 64.", []string{"rule"}, nil)
+	hitsMetric       = prometheus.NewDesc("tocsin_exception_hits_total", "Matches that the exception has kept from counting. 0 is one that nobody needs.", []string{"exception"}, nil)
+	expiresMetric    = prometheus.NewDesc("tocsin_exception_expires_timestamp_seconds", "When the exception ends.", []string{"exception"}, nil)
 	missingMetric    = prometheus.NewDesc("tocsin_rule_missing_field", "1 for a field that the rule looks for a value in, and that no event of the types it asks for has carried.", []string{"rule", "field"}, nil)
 )
 
@@ -136,7 +145,7 @@ var (
 func (l *Live) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		loadedMetric, loadTimeMetric, failedMetric, reloadsMetric, eventsMetric, programsMetric, heardMetric, candidatesMetric, evaluatedMetric,
-		matchedMetric, keylessMetric, errorsMetric, secondsMetric, missingMetric,
+		matchedMetric, exceptedMetric, hitsMetric, expiresMetric, keylessMetric, errorsMetric, secondsMetric, missingMetric,
 	} {
 		ch <- d
 	}
@@ -172,6 +181,7 @@ func (l *Live) Collect(ch chan<- prometheus.Metric) {
 		counter(candidatesMetric, float64(c.Candidates), r.ID)
 		counter(evaluatedMetric, float64(c.Evaluated), r.ID)
 		counter(matchedMetric, float64(c.Matched), r.ID)
+		counter(exceptedMetric, float64(c.Excepted), r.ID)
 		counter(keylessMetric, float64(c.Keyless), r.ID)
 		counter(errorsMetric, float64(c.Errors), r.ID)
 		counter(secondsMetric, float64(c.Nanoseconds)/1e9, r.ID)
@@ -190,5 +200,9 @@ func (l *Live) Collect(ch chan<- prometheus.Metric) {
 		for _, field := range slices.Compact(missing) {
 			gauge(missingMetric, 1, r.ID, field)
 		}
+	}
+	for _, x := range set.Exceptions {
+		counter(hitsMetric, float64(l.traffic.excepted[x.ID]), x.ID)
+		gauge(expiresMetric, float64(x.Expires.Unix()), x.ID)
 	}
 }

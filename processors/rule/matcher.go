@@ -22,6 +22,7 @@ type Counts struct {
 	Candidates  uint64 // steps that the index gave out
 	Evaluated   uint64 // those whose condition was looked at
 	Matched     uint64 // steps that matched: signals, but for those without a key
+	Excepted    uint64 // their condition held, but an exception did as well
 	Keyless     uint64 // matched, but a part of the key was empty
 	Errors      uint64 // an expression ended with an error; the event did not match
 	Nanoseconds uint64 // spent on the candidates; one event in timedEvery is timed, and stands for the others
@@ -35,12 +36,13 @@ const timedEvery = 64
 // worker.
 type Matcher struct {
 	evaluator
-	live   *Live              // whose set the matcher follows; nil for a set that stays
-	other  pipeline.Processor // finds the events of rules that are judged elsewhere; nil where there are none
-	found  stepSet
-	counts []Counts // by the rule's number
-	types  []typeTraffic
-	events uint64
+	live     *Live              // whose set the matcher follows; nil for a set that stays
+	other    pipeline.Processor // finds the events of rules that are judged elsewhere; nil where there are none
+	found    stepSet
+	counts   []Counts // by the rule's number
+	types    []typeTraffic
+	excepted []uint64 // by the exception's number
+	events   uint64
 
 	buf   []byte
 	ends  []int
@@ -61,6 +63,7 @@ func (m *Matcher) use(s *Set) {
 	if s.judged.Matcher != nil {
 		m.other = s.judged.Matcher()
 	}
+	m.excepted = make([]uint64, len(s.Exceptions))
 	m.types = make([]typeTraffic, len(s.index.types))
 	for i, t := range s.index.types {
 		m.types[i].missing = slices.Clone(t.wanted)
@@ -171,6 +174,11 @@ func (m *Matcher) step(b *pipeline.Batch, e *event, s *stepRef, c *Counts, seq u
 		return seq
 	}
 	if !matched {
+		return seq
+	}
+	if x := m.excepts(s.rule, s.step); x != nil {
+		c.Excepted++
+		m.excepted[x.number]++
 		return seq
 	}
 	c.Matched++

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -316,10 +317,17 @@ func (r *reader) condition(n ast.Node, what string) (*condition, string) {
 		return nil, ""
 	}
 	c, err := r.set.atoms.condition(tree)
-	if err != nil {
+	r.refused(n, what, err)
+	return c, tree.String()
+}
+
+// refused notes why an expression that is well-formed cannot be used. What is wrong in a list is told with its own place.
+func (r *reader) refused(n ast.Node, what string, err error) {
+	if list := (Errors)(nil); errors.As(err, &list) {
+		r.errs = append(r.errs, list...)
+	} else if err != nil {
 		r.failAt(n, what+": "+err.Error(), "")
 	}
-	return c, tree.String()
 }
 
 func (r *reader) value(n ast.Node, what string) *value {

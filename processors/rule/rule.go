@@ -90,6 +90,7 @@ type Rule struct {
 
 	// Columns are the fields that signals of the rule may carry, sorted.
 	Columns      []string
+	exceptions   []*Exception
 	AlertTitle   *Template
 	AlertSummary *Template
 	Entities     []Entity

@@ -32,15 +32,15 @@ func Library() []File {
 }
 
 // ReadFS reads all rule files of a file system: *.yaml and *.yml, tests (*.test.yaml) left out.
-func ReadFS(fsys fs.FS) ([]File, error) { return readFiles(fsys, ".", "", IsRuleFile) }
+func ReadFS(fsys fs.FS) ([]File, error) { return readFiles(fsys, ".", "", isOurs) }
 
-// ReadPaths reads rule files, and all that are below folders.
-func ReadPaths(paths ...string) ([]File, error) { return readPaths(paths, IsRuleFile) }
+// ReadPaths reads files of rules, exceptions and lists, and all that are below folders.
+func ReadPaths(paths ...string) ([]File, error) { return readPaths(paths, isOurs) }
 
 // IsRuleFile reports whether a name is a rule file's. Mapping files of sources (*.source.yaml) may lie beside them.
 func IsRuleFile(name string) bool {
 	ext := filepath.Ext(name)
-	return (ext == ".yaml" || ext == ".yml") && !IsTestFile(name) && !strings.HasSuffix(name, ".source"+ext)
+	return (ext == ".yaml" || ext == ".yml") && !IsTestFile(name) && !IsExceptionFile(name) && !strings.HasSuffix(name, ".source"+ext)
 }
 
 // IsTestFile reports whether a name is that of a rule's tests.
@@ -111,6 +111,8 @@ type Set struct {
 	listeners map[string][]int
 	hearings  []hearing
 	judged    Judged
+	// Exceptions are in the order of their files.
+	Exceptions []*Exception
 }
 
 // Judged are rules whose events another matcher finds: package sigma's. They are in the set for those who hold their state
@@ -139,7 +141,17 @@ func Load(files []File) (*Set, error) { return LoadWith(files, Judged{}) }
 func LoadWith(files []File, judged Judged) (*Set, error) {
 	set := &Set{byID: map[string]*Rule{}, judged: judged}
 	var errs Errors
+	for _, f := range files { // rules ask for lists
+		if IsListFile(f.Name) {
+			if err := set.readList(f); err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
 	for _, f := range files {
+		if IsListFile(f.Name) || IsExceptionFile(f.Name) {
+			continue
+		}
 		r, more := readRule(set, f.Name, f.Data)
 		errs = append(errs, more...)
 		if r != nil && r.ID != "" {
@@ -151,6 +163,11 @@ func LoadWith(files []File, judged Judged) (*Set, error) {
 		errs = set.add(r, errs)
 	}
 	errs = append(errs, set.connect()...)
+	for _, f := range files {
+		if IsExceptionFile(f.Name) {
+			errs = append(errs, set.readExceptions(f)...)
+		}
+	}
 	if len(errs) > 0 {
 		return nil, errs
 	}

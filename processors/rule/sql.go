@@ -309,6 +309,11 @@ func (q *query) source(step int, extra string) string {
 		key = "concat(" + strings.Join(parts, ", '|', ") + ")"
 	}
 	where := q.sql(s.When, "bool")
+	if s.Role.canExcept() {
+		for _, x := range q.rule.exceptions {
+			where += fmt.Sprintf(") AND NOT (ingest_time < toDateTime64('%s', 3, 'UTC') AND %s", x.Expires.Format(time.DateOnly+" 15:04:05"), q.sql(x.When, "bool"))
+		}
+	}
 	if !q.rule.Playground {
 		filled = append(filled, "NOT has(labels, '"+playgroundLabel+"')")
 	}

@@ -260,6 +260,54 @@ func TestLinkedFolderIsReloaded(t *testing.T) {
 	}
 }
 
+// Lists and exceptions are part of the set: they are reloaded with it, and refused with it.
+func TestListsAndExceptionsAreReloaded(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.yaml", "id: a\nkind: match\nkey: ev.Host\nwhen: inList(ev.Host, \"watched\")\n"+ruleRest)
+	write(t, dir, "watched.list", "web-1\n")
+	live, err := newLive(dir, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := live.NewMatcher()
+	signals := func(host string) int {
+		t.Helper()
+		live.Look()
+		live.Look()
+		b := &pipeline.Batch{Records: []pipeline.Record{{Time: start}}}
+		b.Next(0).Host = host
+		if err := m.Process(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		return len(b.Signals)
+	}
+	if n := signals("web-2"); n != 0 {
+		t.Error("a host that is not in the list is watched")
+	}
+	write(t, dir, "watched.list", "web-1\nweb-2\n")
+	if n := signals("web-2"); n != 1 {
+		t.Error("a host that was added is not watched")
+	}
+	exceptions := func(expires string) {
+		write(t, dir, "a.exceptions.yaml", "exceptions: [{id: x, rules: [a], when: 'ev.Host == \"web-2\"', why: w, owner: o, ticket: T-1, expires: "+expires+"}]\n")
+	}
+	exceptions("2026-12-01")
+	if n := signals("web-2") + 10*signals("web-1"); n != 10 {
+		t.Error("the exception does not hold, or for all", n)
+	}
+	if got := metrics(t, live); got["tocsin_exception_hits_total x"] != 1 || got["tocsin_rule_excepted_total a"] != 1 || got["tocsin_exception_expires_timestamp_seconds x"] != 1796083200 {
+		t.Errorf("got %v", got)
+	}
+	exceptions("2026-11-01")
+	if n := signals("web-2"); n != 1 {
+		t.Error("an exception that has expired holds")
+	}
+	exceptions("tomorrow")
+	if n := signals("web-2"); n != 1 || live.Problem() == nil {
+		t.Error("a broken file of exceptions is taken")
+	}
+}
+
 // What a rule's silence comes from: no candidate at all, or fields that none has carried.
 func TestTrafficOfRules(t *testing.T) {
 	dir := t.TempDir()
