@@ -2,7 +2,6 @@ package parse
 
 import (
 	"errors"
-	"strconv"
 	"strings"
 	"time"
 
@@ -297,7 +296,7 @@ func isMethod(s string) bool {
 // statusText returns a status as text from a number that JSON may write as 200 or 200.0.
 func statusText(t Text) string {
 	s, _, _ := strings.Cut(string(t), ".")
-	if n, err := strconv.Atoi(s); err != nil || n <= 0 {
+	if n, rest := number(s); n == 0 || rest != "" {
 		return ""
 	}
 	return s

@@ -152,10 +152,11 @@ func accessJSON(b []byte, out *Out) error {
 		return errors.New("access-log: JSON without a request")
 	}
 	stamp := said(v.TStart, v.TimeISO, v.Start, v.Timestamp, v.MSec, v.TS, v.Time, v.Stamp, v.TimeLocal)
-	if r.time = parseTime(stamp); r.time.IsZero() {
-		r.time, _ = clfTime(strings.Trim(stamp, "[]"))
+	var ok bool
+	if r.time, ok = clfTime(strings.Trim(stamp, "[]")); !ok {
+		r.time = parseTime(stamp)
 	}
-	r.title = strings.TrimSpace(first(strings.TrimSpace(r.method+" "+r.target), r.request) + " " + r.status)
+	r.title = strings.TrimSpace(out.join(first(strings.TrimSpace(out.join(r.method, " ", r.target)), r.request), " ", r.status))
 	e := r.event(out)
 	e.Raw = alias(b)
 	e.Service = string(v.TService)

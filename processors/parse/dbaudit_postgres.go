@@ -208,7 +208,7 @@ func isPostgresLevel(s string) bool {
 func parsePostgresCSV(in *Input, out *Out) error {
 	text := in.Text()
 	r := csv.NewReader(strings.NewReader(text))
-	r.FieldsPerRecord = -1
+	r.FieldsPerRecord, r.ReuseRecord = -1, true
 	for {
 		from := r.InputOffset()
 		row, err := r.Read()
@@ -329,11 +329,13 @@ func postgresAuthFailure(m string) bool {
 
 // readPgAudit reads "SESSION,1,1,DDL,CREATE TABLE,TABLE,public.t,statement,<not logged>[,rows]".
 func readPgAudit(m string, d *dbEvent) {
-	r := csv.NewReader(strings.NewReader(strings.ReplaceAll(m, "\n\t", "\n")))
-	r.LazyQuotes, r.FieldsPerRecord = true, -1
-	cells, err := r.Read()
+	var cells [8]string
+	n := 0
+	for rest, more := strings.ReplaceAll(m, "\n\t", "\n"), true; more && n < len(cells); n++ {
+		cells[n], rest, more = cutCell(rest)
+	}
 	d.typ = "db.statement"
-	if err != nil || len(cells) < 8 {
+	if n < len(cells) {
 		return
 	}
 	d.class, d.command, d.object, d.statement = cells[3], cells[4], cells[6], cells[7]

@@ -52,11 +52,11 @@ func parseGoTest(in *Input, out *Out) error {
 	if outcome != pipeline.OutcomeUnknown && v.Elapsed.Or(-1) >= 0 {
 		e.SetAttr("duration_seconds", strconv.FormatFloat(float64(v.Elapsed), 'f', -1, 64))
 	}
-	name := strings.TrimSpace(e.Pipeline + " " + e.Task)
-	e.Title = name + ": " + string(v.Action)
+	name, what := strings.TrimSpace(out.join(e.Pipeline, " ", e.Task)), string(v.Action)
 	if v.Output != "" {
-		e.Title = name + ": " + oneLine(string(v.Output), 200)
+		what = oneLine(string(v.Output), 200)
 	}
+	e.Title = out.join(name, ": ", what)
 	out.ID(e, string(v.Time), string(v.Action), e.Pipeline, e.Task, string(v.Output), strconv.Itoa(in.Line))
 	return nil
 }

@@ -79,12 +79,7 @@ func (t *Text) UnmarshalJSON(b []byte) error {
 		*t = Text(alias(b[1:end]))
 		return nil
 	}
-	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
-		return err
-	}
-	*t = Text(s)
-	return nil
+	return decode(b, (*string)(t))
 }
 
 // Number is a JSON number, or a string that holds one. What is neither is NaN: a tool that prints "n/a" there said

@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"bytes"
 	"errors"
 	"strconv"
 	"strings"
@@ -20,79 +21,125 @@ var k8sAudit = Format{
 		return strings.HasPrefix(s.String("apiVersion"), "audit.k8s.io/") || s.Has("auditID", "verb")
 	},
 	Parse: func(in *Input, out *Out) error {
-		if items := member(in.Data, "items"); items != nil && items[0] == '[' {
-			return eachElement(in, out, items, func(b []byte) error { return k8sAuditEvent(b, out) })
-		}
 		if in.Data[0] == '[' {
 			return eachElement(in, out, in.Data, func(b []byte) error { return k8sAuditEvent(b, out) })
 		}
-		return k8sAuditEvent(in.Data, out)
+		v := scratch[k8sAuditRecord](out)
+		if err := v.read(in.Data); err != nil {
+			return err
+		}
+		if v.Items != nil {
+			return eachElement(in, out, v.Items, func(b []byte) error { return k8sAuditEvent(b, out) })
+		}
+		return v.event(in.Data, out)
 	},
 }
 
 type k8sAuditRecord struct {
-	AuditID  string `json:"auditID"`
-	Stage    string `json:"stage"`
-	Level    string `json:"level"`
-	URI      string `json:"requestURI"`
-	Verb     string `json:"verb"`
-	Received string `json:"requestReceivedTimestamp"`
-	At       string `json:"stageTimestamp"`
-	Meta     struct {
+	AuditID, Stage, Level, URI, Verb, Received, At, Agent string
+
+	Meta struct {
 		Created string `json:"creationTimestamp"`
-	} `json:"metadata"`
-	Agent string `json:"userAgent"`
-	User  struct {
+	}
+	User struct {
 		Name   string  `json:"username"`
 		Groups Strings `json:"groups"`
-	} `json:"user"`
+	}
 	As struct {
 		Name string `json:"username"`
-	} `json:"impersonatedUser"`
-	SourceIPs Strings `json:"sourceIPs"`
+	}
+	SourceIPs Strings
 	Object    struct {
 		Resource    string `json:"resource"`
 		Subresource string `json:"subresource"`
 		Namespace   string `json:"namespace"`
 		Name        string `json:"name"`
 		Group       string `json:"apiGroup"`
-	} `json:"objectRef"`
+	}
 	Status struct {
 		Code    int    `json:"code"`
 		Reason  string `json:"reason"`
 		Message string `json:"message"`
-	} `json:"responseStatus"`
-	Request struct {
-		Spec struct {
-			HostNetwork bool `json:"hostNetwork"`
-			HostPID     bool `json:"hostPID"`
-			Containers  []struct {
-				Image   string `json:"image"`
-				Context struct {
-					Privileged bool `json:"privileged"`
-				} `json:"securityContext"`
-			} `json:"containers"`
-		} `json:"spec"`
-	} `json:"requestObject"`
+	}
+	Spec        k8sPodSpec
 	Annotations struct {
 		Decision string `json:"authorization.k8s.io/decision"`
 		Reason   string `json:"authorization.k8s.io/reason"`
-	} `json:"annotations"`
+	}
+	Items []byte // the records of an EventList
+}
+
+type k8sPodSpec struct {
+	HostNetwork bool `json:"hostNetwork"`
+	HostPID     bool `json:"hostPID"`
+	Containers  []struct {
+		Image   string `json:"image"`
+		Context struct {
+			Privileged bool `json:"privileged"`
+		} `json:"securityContext"`
+	} `json:"containers"`
+}
+
+// read takes a record apart by its members: most of a record are the objects that were sent and answered, which need not
+// be read to be passed over.
+func (v *k8sAuditRecord) read(b []byte) error {
+	return eachPair(b, func(key string, value []byte) error {
+		switch key {
+		case "auditID":
+			v.AuditID = textOf(value)
+		case "stage":
+			v.Stage = textOf(value)
+		case "level":
+			v.Level = textOf(value)
+		case "requestURI":
+			v.URI = textOf(value)
+		case "verb":
+			v.Verb = textOf(value)
+		case "requestReceivedTimestamp":
+			v.Received = textOf(value)
+		case "stageTimestamp":
+			v.At = textOf(value)
+		case "userAgent":
+			v.Agent = textOf(value)
+		case "metadata":
+			return decode(value, &v.Meta)
+		case "user":
+			return decode(value, &v.User)
+		case "impersonatedUser":
+			return decode(value, &v.As)
+		case "sourceIPs":
+			return v.SourceIPs.UnmarshalJSON(value)
+		case "objectRef":
+			return decode(value, &v.Object)
+		case "responseStatus":
+			return decode(value, &v.Status)
+		case "annotations":
+			return decode(value, &v.Annotations)
+		case "items":
+			if value[0] == '[' {
+				v.Items = value
+			}
+		case "requestObject":
+			// It may be of any kind, such as a patch whose parts are lists. Only that of a pod says what we look for.
+			if spec := member(value, "spec"); spec != nil && bytes.Contains(spec, []byte(`"containers"`)) {
+				if decode(spec, &v.Spec) != nil {
+					v.Spec = k8sPodSpec{}
+				}
+			}
+		}
+		return nil
+	})
 }
 
 func k8sAuditEvent(b []byte, out *Out) error {
 	v := scratch[k8sAuditRecord](out)
-	if err := decode(b, v); err != nil {
-		// What a client sent as the object may be of any kind, such as a patch whose parts are lists.
-		var head struct {
-			k8sAuditRecord
-			Request Text `json:"requestObject"`
-		}
-		if decode(b, &head) != nil {
-			return err
-		}
-		*v = head.k8sAuditRecord
+	if err := v.read(b); err != nil {
+		return err
 	}
+	return v.event(b, out)
+}
+
+func (v *k8sAuditRecord) event(b []byte, out *Out) error {
 	if v.Verb == "" && v.AuditID == "" {
 		return errors.New("k8s-audit: record without verb and auditID")
 	}
@@ -153,7 +200,7 @@ func k8sAuditEvent(b []byte, out *Out) error {
 	e.SetAttr("user_agent.original", v.Agent)
 	e.SetAttr("user.groups", out.list(v.User.Groups))
 	e.SetAttr("k8s.reason", first(v.Status.Message, v.Status.Reason, v.Annotations.Reason))
-	spec := &v.Request.Spec
+	spec := &v.Spec
 	for i := range spec.Containers {
 		if spec.Containers[i].Context.Privileged {
 			e.SetAttr("k8s.pod.privileged", "true")
@@ -181,10 +228,10 @@ func (v *k8sAuditRecord) sensitive() bool {
 	case "roles", "clusterroles", "rolebindings", "clusterrolebindings", "validatingwebhookconfigurations", "mutatingwebhookconfigurations":
 		return v.Verb == "create" || v.Verb == "update" || v.Verb == "patch" || v.Verb == "delete"
 	}
-	for i := range v.Request.Spec.Containers {
-		if v.Request.Spec.Containers[i].Context.Privileged {
+	for i := range v.Spec.Containers {
+		if v.Spec.Containers[i].Context.Privileged {
 			return true
 		}
 	}
-	return v.Request.Spec.HostNetwork || v.Request.Spec.HostPID
+	return v.Spec.HostNetwork || v.Spec.HostPID
 }

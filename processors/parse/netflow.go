@@ -1,7 +1,6 @@
 package parse
 
 import (
-	"encoding/csv"
 	"errors"
 	"strings"
 	"time"
@@ -199,17 +198,16 @@ func (f *flow) event(out *Out, raw string) *pipeline.Event {
 // nfdumpRow reads a row of CSV: of the long header (ts,te,td,sa,da,...), of version 1.7.2 (firstSeen,duration,...), or of
 // a statistic (ts,te,td,pr,val,...), which is no flow but the sum of one address's.
 func nfdumpRow(out *Out, columns []string, l string) error {
-	r := csv.NewReader(strings.NewReader(l))
-	r.FieldsPerRecord = -1
-	cells, err := r.Read()
-	if err != nil || len(cells) != len(columns) {
-		return errors.New("netflow: row that does not have the columns of nfdump's header")
-	}
 	var f flow
 	value := ""
-	for i, c := range cells {
-		c = strings.TrimSpace(c)
-		switch columns[i] {
+	n := 0
+	for rest, more := l, true; more; n++ {
+		var c string
+		c, rest, more = cutCell(rest)
+		if n >= len(columns) {
+			continue
+		}
+		switch c = strings.TrimSpace(c); columns[n] {
 		case "ts", "firstSeen":
 			f.start = parseTime(c)
 		case "tr", "received":
@@ -237,6 +235,8 @@ func nfdumpRow(out *Out, columns []string, l string) error {
 		}
 	}
 	switch {
+	case n != len(columns):
+		return errors.New("netflow: row that does not have the columns of nfdump's header")
 	case value != "":
 		e := out.Event("metric")
 		e.Raw, e.SrcIP, e.Bytes, e.Severity = l, addrOf(value), f.bytes, pipeline.SeverityInfo

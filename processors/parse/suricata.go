@@ -1,7 +1,6 @@
 package parse
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/tocsin-project/tocsin/pipeline"
@@ -376,7 +375,7 @@ func suricataSeverity(n Number) uint8 {
 
 // httpOutcome tells an answer's outcome from its status: the server's own errors are error, the client's failure.
 func httpOutcome(status string) string {
-	if n, err := strconv.Atoi(status); err == nil {
+	if n, rest := number(status); rest == "" {
 		switch {
 		case n >= 500:
 			return pipeline.OutcomeError

@@ -168,8 +168,11 @@ func parseSyslogJSON(in *Input, out *Out) error {
 		if t == "" {
 			continue
 		}
-		if l.time = parseTime(string(t)); l.time.IsZero() {
-			l.time, _, _ = cutSyslogTime(string(t)+" ", in.Time())
+		if month(string(t)) > 0 {
+			l.time, _, _ = cutSyslogTime(string(t), in.Time())
+		}
+		if l.time.IsZero() {
+			l.time = parseTime(string(t))
 		}
 		if !l.time.IsZero() {
 			break

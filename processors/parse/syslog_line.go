@@ -366,7 +366,7 @@ func (l *syslogLine) event(out *Out) *pipeline.Event {
 		e.SetAttr("syslog.facility", syslogFacilities[l.priority>>3])
 		e.SetAttr("syslog.severity", syslogSeverities[l.priority&7])
 	}
-	eachData(l.data, func(id, name, value string) { e.SetAttr(id+"."+name, value) })
+	eachData(l.data, func(id, name, value string) { e.SetAttr(out.join(id, ".", name), value) })
 	return e
 }
 

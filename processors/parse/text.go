@@ -87,3 +87,28 @@ func plain(line string) string {
 		line = line[:i] + line[end:]
 	}
 }
+
+// cutCell cuts the first cell off a row of CSV; more says that a comma followed. encoding/csv makes a reader, a buffer and
+// a row for every line that it is asked for alone.
+func cutCell(row string) (cell, rest string, more bool) {
+	if row == "" || row[0] != '"' {
+		return strings.Cut(row, ",")
+	}
+	doubled := false
+	end := 1
+	for ; end < len(row); end++ {
+		if row[end] != '"' {
+			continue
+		}
+		if end+1 == len(row) || row[end+1] != '"' {
+			break
+		}
+		doubled = true
+		end++
+	}
+	if cell = row[1:end]; doubled {
+		cell = strings.ReplaceAll(cell, `""`, `"`)
+	}
+	_, rest, more = strings.Cut(row[end:], ",")
+	return cell, rest, more
+}
