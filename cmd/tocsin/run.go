@@ -288,6 +288,8 @@ func (a *app) worker(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
 	switch tp.Topic {
 	case kafka.AlertsStateTopic:
 		w.Sink = a.db.AlertSink()
+	case kafka.ControlTopic:
+		w.Sink = a.db.ControlSink()
 	case kafka.GrowthTopic:
 		w.Sink = a.db.GrowthSink()
 	case kafka.DeadLetterTopic:

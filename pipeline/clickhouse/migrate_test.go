@@ -167,6 +167,7 @@ func TestSinksWriteEveryColumn(t *testing.T) {
 	}
 	f(sinkColumns(&events))
 	f(sinkColumns(&alerts))
+	f(sinkColumns(&controls))
 	f(sinkColumns(&growth))
 	f(sinkColumns(&deadLetters))
 }

@@ -93,6 +93,52 @@ var alerts = table[alert]{name: "alerts", columns: []column[alert]{
 	str("runbook", func(a *alert) string { return a.Links.Runbook }),
 	str("dashboard", func(a *alert) string { return a.Links.Dashboard }),
 	str("query", func(a *alert) string { return a.Links.Query }),
+	u32("reopened", func(a *alert) uint32 { return a.Reopened }),
+	low("changed_by", func(a *alert) string { return a.ChangedBy }),
+	str("reason", func(a *alert) string { return a.Reason }),
+	millis("until", func(a *alert) time.Time {
+		if a.Until == nil {
+			return time.Time{}
+		}
+		return *a.Until
+	}),
+	low("disposition", func(a *alert) string { return a.Disposition }),
+}}
+
+// ControlSink writes the records of tocsin.control to the table alert_controls.
+type ControlSink struct{ recordSink[pipeline.Control] }
+
+// ControlSink returns a new sink. What somebody says of a time that is not credible was said when Kafka got it.
+func (db *DB) ControlSink() *ControlSink {
+	return &ControlSink{recordSink[pipeline.Control]{
+		sink: sink[pipeline.Control]{db: db, table: &controls},
+		decode: func(r *pipeline.Record) (*pipeline.Control, error) {
+			c, err := pipeline.DecodeControl(r.Value)
+			if err != nil {
+				return nil, err
+			}
+			c.Time, _ = clampTime(c.Time, r.Time)
+			return c, nil
+		},
+	}}
+}
+
+var controls = table[pipeline.Control]{name: "alert_controls", columns: []column[pipeline.Control]{
+	id("control_id", func(c *pipeline.Control) uuid.UUID { return c.ID }),
+	millis("ts", func(c *pipeline.Control) time.Time { return c.Time }),
+	low("action", func(c *pipeline.Control) string { return c.Action }),
+	low("team", func(c *pipeline.Control) string { return c.Team }),
+	low("said_by", func(c *pipeline.Control) string { return c.By }),
+	str("reason", func(c *pipeline.Control) string { return c.Reason }),
+	millis("until", func(c *pipeline.Control) time.Time { return c.Until }),
+	id("alert_id", func(c *pipeline.Control) uuid.UUID { return c.Alert }),
+	low("disposition", func(c *pipeline.Control) string { return c.Disposition }),
+	id("silence_id", func(c *pipeline.Control) uuid.UUID { return c.Silence }),
+	low("window", func(c *pipeline.Control) string { return c.Window }),
+	low("rule_id", func(c *pipeline.Control) string { return c.Match.Rule }),
+	low("project", func(c *pipeline.Control) string { return c.Match.Project }),
+	low("environment", func(c *pipeline.Control) string { return c.Match.Environment }),
+	str("entity", func(c *pipeline.Control) string { return c.Match.Entity }),
 }}
 
 // GrowthSink writes the records of tocsin.growth to the table db_growth.

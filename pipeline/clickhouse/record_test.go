@@ -44,7 +44,8 @@ func fullAlert() *pipeline.Alert {
 		EventIDs: []uuid.UUID{uuid.MustParse("0192cccc-0000-5000-8000-000000000001"), {}},
 		DedupKey: "C02|payments|db-1/pay", Incident: "inc-31", Campaign: "camp-1", Attacks: []string{"T1110", "T1499"},
 		Labels: []string{"simulated"}, SuppressedBy: "S1", DetectLatencyMS: 820,
-		Links: pipeline.AlertLinks{Dashboard: "/d/x", Runbook: "docs/runbooks/C02.md", Query: "SELECT 'it''s'"},
+		Links:    pipeline.AlertLinks{Dashboard: "/d/x", Runbook: "docs/runbooks/C02.md", Query: "SELECT 'it''s'"},
+		Reopened: 2, ChangedBy: "ops:jim", Reason: "known", Until: &noon, Disposition: "benign",
 	}
 }
 
@@ -81,14 +82,14 @@ func TestAlertsComeBack(t *testing.T) {
 		"updated|sec|sec_requested|sec_only|C02|3|5|90|[2,7,8]|pay.audit_log grows|doubles every 1.0 min|C02|payments|db-1/pay|inc-31|ana|payments|production",
 		"{'database':'db-1/pay','ip':'203.0.113.7'}|{'doubling_min':1,'rate_per_min':0.69}",
 		"['0192cccc-0000-5000-8000-000000000001','00000000-0000-0000-0000-000000000000']|2000|camp-1|['T1110','T1499']|['simulated']|S1|820",
-		"docs/runbooks/C02.md|/d/x|SELECT 'it''s'",
+		"docs/runbooks/C02.md|/d/x|SELECT 'it''s'|2|ops:jim|known", noon.Format(milli), "benign",
 	}, "|")
 	if got := get(2); got != want {
 		t.Errorf("alert is\n\t%s, want\n\t%s", got, want)
 	}
 	epoch := time.Unix(0, 0).UTC().Format(milli)
 	want = strings.Join([]string{
-		uuid.Nil.String(), "0", noon.Add(time.Second).Format(milli), epoch, epoch, "resolved|dev|normal|team||0|0|0|[]||||||||{}|{}|[]|0||[]|[]||0|||",
+		uuid.Nil.String(), "0", noon.Add(time.Second).Format(milli), epoch, epoch, "resolved|dev|normal|team||0|0|0|[]||||||||{}|{}|[]|0||[]|[]||0||||0||", epoch, "",
 	}, "|")
 	if got := get(0); got != want {
 		t.Errorf("least alert is\n\t%s, want\n\t%s", got, want)
@@ -101,6 +102,41 @@ func TestAlertsComeBack(t *testing.T) {
 	}
 	if got := number(t, db, "SELECT toUInt64(toUnixTimestamp(min(ts))) FROM alert_versions WHERE alert_id = ?", full.ID); got != uint64(noon.Unix()) {
 		t.Errorf("first raised at %d, want %d", got, noon.Unix())
+	}
+}
+
+func TestControlsComeBack(t *testing.T) {
+	db := migrated(t)
+	encode := func(a *pipeline.Alert) []byte { return must(t)(pipeline.EncodeAlert(a, "test", noon)) }
+	right, wrong := fullAlert(), fullAlert()
+	wrong.ID = uuid.MustParse("0192bbbb-0000-5000-8000-000000000002")
+	alerts := db.AlertSink()
+	defer alerts.Close()
+	store(t, alerts, records(encode(right), encode(wrong)), chunk(0, 2, 0))
+
+	s := db.ControlSink()
+	defer s.Close()
+	silence := &pipeline.Control{
+		ID: uuid.New(), Time: noon, Action: pipeline.ControlSilence, Team: "sec", By: "maria", Reason: "known", Until: noon.Add(time.Hour),
+		Silence: uuid.New(), Window: "chaos", Match: pipeline.Matcher{Rule: "C02", Project: "pay", Environment: "prod", Entity: "host=a"},
+	}
+	judge := func(of uuid.UUID, as string) []byte {
+		return must(t)(pipeline.EncodeControl(&pipeline.Control{ID: uuid.New(), Time: noon, Action: pipeline.ControlResolve, Team: "sec", By: "maria", Alert: of, Disposition: as}))
+	}
+	values := [][]byte{must(t)(pipeline.EncodeControl(silence)), judge(right.ID, "true_positive"), judge(wrong.ID, pipeline.FalsePositive)}
+	for range 2 {
+		store(t, s, records(values...), chunk(0, 3, 0))
+	}
+	var got string
+	if err := db.QueryRow(t.Context(), `SELECT concat(action, '|', team, '|', said_by, '|', reason, '|', toString(until - ts), '|', window, '|', rule_id, '|', project, '|', environment, '|', entity)
+		FROM alert_controls WHERE silence_id = ?`, silence.Silence).Scan(&got); err != nil {
+		t.Fatal(err)
+	}
+	if want := "silence|sec|maria|known|3600|chaos|C02|pay|prod|host=a"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if n := number(t, db, "SELECT toUInt64(100 * precision) FROM v_rule_precision WHERE rule_id = 'C02' AND judged = 2 AND false_positives = 1"); n != 50 {
+		t.Errorf("the rule is right in %d %%, want 50", n)
 	}
 }
 

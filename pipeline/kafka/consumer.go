@@ -71,7 +71,7 @@ func NewConsumer(cfg Config, instance string, start func(pipeline.TopicPartition
 		group: cfg.Group + "-ingest", instance: instance, start: start, log: log, drain: drainTime, parts: map[topicPartition]*partition{},
 		failed: make(chan error, 1),
 	}
-	topics, regex := cfg.subscription(AlertsStateTopic, GrowthTopic, DeadLetterTopic)
+	topics, regex := cfg.subscription(AlertsStateTopic, ControlTopic, GrowthTopic, DeadLetterTopic)
 	if regex {
 		opts = append(opts, kgo.ConsumeRegex())
 	}
