@@ -66,6 +66,10 @@ e2e: ## the database sampler against real servers: Debian's postgresql and maria
 kills: deps ## kill the pipeline 200 times at random, under load
 	$(GO) test -run TestKilledPipeline -v -kills 200 -timeout 30m ./cmd/tocsin
 
+.PHONY: storm
+storm: deps ## 100,000 matching events of 10,000 hosts: each team gets its cap, none is lost
+	STORM=1 $(GO) test -run TestStorm -count=1 -v ./cmd/tocsin
+
 .PHONY: bench
 bench: ## benchmarks of the hot paths, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./...
