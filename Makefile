@@ -5,6 +5,7 @@ BIN       := bin/tocsin
 GOLANGCI  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VULNCHECK := golang.org/x/vuln/cmd/govulncheck@latest
 FUZZTIME  ?= 10s
+KAFKA_LIBS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tocsin/kafka-e2e
 
 export CGO_ENABLED = 0
 
@@ -58,9 +59,16 @@ reload: ## 1,000 reloads of the rules under load
 	CGO_ENABLED=1 $(GO) test -race -run TestReloadsUnderLoad -v ./processors/rule/ruletest -reloads 1000
 
 .PHONY: e2e
-e2e: ## the database sampler against real servers: Debian's postgresql and mariadb-server must be installed
-	$(GO) vet -tags e2e ./pipeline/sample
+e2e: deps $(KAFKA_LIBS) ## against real servers: needs java, mvn, and Debian's postgresql and mariadb-server
+	$(GO) vet -tags e2e ./pipeline/sample ./cmd/tocsin
 	$(GO) test -tags e2e -count=1 ./pipeline/sample
+	TOCSIN_KAFKA_LIBS=$(KAFKA_LIBS) $(GO) test -tags e2e -count=1 -v -timeout 15m -run TestE2E ./cmd/tocsin
+
+# Apache Kafka's broker, by Maven. The last step makes the folder: one that is there is whole.
+$(KAFKA_LIBS): cmd/tocsin/testdata/kafka/pom.xml
+	rm -rf $@ $@.part
+	mvn -q -B -f $< dependency:copy-dependencies -DoutputDirectory=$@.part
+	mv $@.part $@ && touch $@
 
 .PHONY: kills
 kills: deps ## kill the pipeline 200 times at random, under load

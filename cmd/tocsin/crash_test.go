@@ -16,14 +16,21 @@ var kills = flag.Int("kills", 3, "how often TestKilledPipeline kills the pipelin
 // every alert, each of its versions once.
 func TestKilledPipeline(t *testing.T) {
 	t.Parallel() // it waits for processes most of the time
-	p := newPlant(t, embeddedServers(t), "raw")
+	killPipeline(newPlant(t, embeddedServers(t), "raw"), *kills)
+}
+
+func killPipeline(p *plant, kills int) {
+	p.t.Helper()
 	p.produce()
-	rng := rand.New(rand.NewPCG(uint64(*kills), 1))
-	for range *kills {
+	process := p.start("tocsin", "run", "-c", p.config("a"))
+	p.await("the first alerts", 30*time.Second, "SELECT count() >= 4 FROM v_alerts", process)
+	process.kill()
+	rng := rand.New(rand.NewPCG(uint64(kills), 1))
+	for range kills {
 		process := p.start("tocsin", "run", "-c", p.config("a"))
 		select {
 		case <-process.done:
-			t.Fatalf("the pipeline ended by itself\n%s", process.log())
+			p.t.Fatalf("the pipeline ended by itself\n%s", process.log())
 		case <-time.After(200*time.Millisecond + time.Duration(rng.Int64N(int64(2200*time.Millisecond)))):
 		}
 		process.kill()
@@ -33,16 +40,21 @@ func TestKilledPipeline(t *testing.T) {
 		process := p.start("tocsin-failing", point, "2", p.config("a"))
 		process.wait(30 * time.Second)
 		if !process.killed() {
-			t.Fatalf("%s: the process ended otherwise\n%s", point, process.log())
+			p.t.Fatalf("%s: the process ended otherwise\n%s", point, process.log())
 		}
-		t.Logf("%s after %v", point, time.Since(began).Round(time.Millisecond))
+		p.t.Logf("%s after %v", point, time.Since(began).Round(time.Millisecond))
 	}
-	process := p.start("tocsin", "run", "-c", p.config("a"))
+	p.conclude(p.start("tocsin", "run", "-c", p.config("a")))
+}
+
+// conclude ends the load and the pipeline, the process that runs last, and compares what came out.
+func (p *plant) conclude(process *process) {
+	p.t.Helper()
 	p.finish(process)
 	process.signal(syscall.SIGTERM)
 	process.wait(30 * time.Second)
 	if code := process.ProcessState.ExitCode(); code != 0 {
-		t.Errorf("exit code %d after SIGTERM\n%s", code, process.log())
+		p.t.Errorf("exit code %d after SIGTERM\n%s", code, process.log())
 	}
 	p.check(context.Background())
 }

@@ -228,29 +228,33 @@ func (p *plant) end() {
 
 // finish ends the load and waits until the pipeline has stored everything and closed every alert. That takes a second or
 // two; who waits for a transaction of a dead process takes 30.
-func (p *plant) finish(processes ...*process) {
+func (p *plant) finish(process *process) {
 	p.t.Helper()
 	p.end()
 	want := uint64(len(p.load.records))
-	var rows, open uint64
-	for deadline := time.Now().Add(25 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		err := p.db.QueryRow(p.t.Context(), `SELECT (SELECT sum(n) FROM events_1m) + (SELECT count() FROM v_dead_letters),
-			(SELECT countIf(status != 'resolved') + (count() = 0) FROM v_alerts)`).Scan(&rows, &open)
-		if err != nil {
+	p.await(fmt.Sprintf("the last of %d records and the end of every alert", want), 25*time.Second, fmt.Sprintf(`SELECT
+		(SELECT sum(n) FROM events_1m) + (SELECT count() FROM v_dead_letters) >= %d
+		AND (SELECT countIf(status != 'resolved') = 0 AND count() > 0 FROM v_alerts)`, want), process)
+}
+
+// await waits until a query gives 1. A process that ends meanwhile ends the test.
+func (p *plant) await(what string, bound time.Duration, query string, process *process) {
+	p.t.Helper()
+	for deadline := time.Now().Add(bound); ; time.Sleep(100 * time.Millisecond) {
+		var yes uint8
+		if err := p.db.QueryRow(p.t.Context(), query).Scan(&yes); err != nil {
 			p.t.Fatal(err)
 		}
-		if rows >= want && open == 0 {
+		if yes == 1 {
 			return
 		}
-		for _, process := range processes {
-			select {
-			case <-process.done:
-				p.t.Fatalf("the pipeline ended by itself\n%s", process.log())
-			default:
-			}
+		select {
+		case <-process.done:
+			p.t.Fatalf("the pipeline ended by itself\n%s", process.log())
+		default:
 		}
 		if time.Now().After(deadline) {
-			p.t.Errorf("%d of %d records are stored, %d alerts are open", rows, want, open)
+			p.t.Errorf("waited %v in vain for %s", bound, what)
 			return
 		}
 	}

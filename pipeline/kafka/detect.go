@@ -136,8 +136,10 @@ func (d *Detect) Run(ctx context.Context) error {
 	defer func() { leave(d.session.Client(), d.group, d.instance, d.log) }()
 	// Asking for the producer's id ends the transaction that a crash of this instance left open. The client would ask at the
 	// first Begin, and until the transaction's end the group does not say where its partitions stand: a wait of 30 s.
-	if _, _, err := d.session.Client().ProducerID(ctx); err != nil && ctx.Err() == nil {
+	if _, _, err := d.session.Client().ProducerID(ctx); halts(err) {
 		return fmt.Errorf("take up transactions: %w", err)
+	} else if err != nil && ctx.Err() == nil {
+		d.log.Warn("take up transactions; it is tried again with the next one", zap.Error(err))
 	}
 	for {
 		fetches := d.poll(ctx)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -43,7 +46,8 @@ func OwnTopics() map[string]map[string]string {
 	return topics
 }
 
-// EnsureTopics creates those of tocsin's own topics that do not exist. Topics that exist are left as they are.
+// EnsureTopics creates those of tocsin's own topics that do not exist, and returns when the brokers know all of them. Topics
+// that exist are left as they are.
 func EnsureTopics(ctx context.Context, cfg Config, log *zap.Logger) error {
 	opts, err := cfg.options(log)
 	if err != nil {
@@ -68,5 +72,26 @@ func EnsureTopics(ctx context.Context, cfg Config, log *zap.Logger) error {
 			return fmt.Errorf("create topic %s: %w", name, err)
 		}
 	}
-	return nil
+	return awaitTopics(ctx, adm, slices.Collect(maps.Keys(OwnTopics())))
+}
+
+// awaitTopics waits until each topic has leaders. A topic that was just created is known to its brokers a moment later.
+func awaitTopics(ctx context.Context, adm *kadm.Client, topics []string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		details, err := adm.ListTopics(ctx, topics...)
+		if err == nil {
+			err = details.Error()
+		}
+		details.EachPartition(func(p kadm.PartitionDetail) { err = errors.Join(err, p.Err) })
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("read tocsin's own topics: %w", err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }

@@ -1,0 +1,166 @@
+//go:build e2e
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tocsin-project/tocsin/pipeline/embedded"
+)
+
+// The tests of this file need Java and Apache Kafka's jars, in the folder that TOCSIN_KAFKA_LIBS names. `make e2e` fetches
+// them and runs the tests.
+
+// TestE2EUndisturbed: what the tests below compare with an oracle also comes out where nothing is killed.
+func TestE2EUndisturbed(t *testing.T) {
+	cfg, _ := apache(t, 1)
+	p := newPlant(t, cfg, "raw")
+	p.produce()
+	process := p.start("tocsin", "run", "-c", p.config("a"))
+	time.Sleep(5 * time.Second)
+	p.conclude(process)
+}
+
+// TestE2EKilledPipeline is TestKilledPipeline against Apache Kafka.
+func TestE2EKilledPipeline(t *testing.T) {
+	cfg, _ := apache(t, 1)
+	killPipeline(newPlant(t, cfg, "raw"), *kills)
+}
+
+// apacheCluster are brokers of Apache Kafka, each of which is a controller as well (KRaft).
+type apacheCluster struct {
+	t       *testing.T
+	libs    string
+	dirs    []string
+	addrs   []string
+	brokers []*exec.Cmd
+}
+
+// apache starts so many brokers and a ClickHouse.
+func apache(t *testing.T, n int) (Config, *apacheCluster) {
+	t.Helper()
+	c := &apacheCluster{t: t, libs: os.Getenv("TOCSIN_KAFKA_LIBS"), brokers: make([]*exec.Cmd, n)}
+	if c.libs == "" {
+		t.Fatal("TOCSIN_KAFKA_LIBS is not set: run `make e2e`")
+	}
+	var controllers, voters []string
+	for i := range n {
+		c.addrs, controllers = append(c.addrs, freePort(t)), append(controllers, freePort(t))
+		voters = append(voters, fmt.Sprintf("%d@%s", i+1, controllers[i]))
+	}
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails
+	for i := range n {
+		dir := t.TempDir()
+		c.dirs = append(c.dirs, dir)
+		properties := fmt.Sprintf(`process.roles=broker,controller
+node.id=%d
+controller.quorum.voters=%s
+listeners=PLAINTEXT://%s,CONTROLLER://%s
+controller.listener.names=CONTROLLER
+log.dirs=%s/data
+default.replication.factor=%d
+offsets.topic.replication.factor=%[6]d
+offsets.topic.num.partitions=5
+transaction.state.log.replication.factor=%[6]d
+transaction.state.log.num.partitions=5
+transaction.state.log.min.isr=%d
+min.insync.replicas=%[7]d
+group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=3000
+`, i+1, strings.Join(voters, ","), c.addrs[i], controllers[i], dir, n, (n+1)/2)
+		if err := os.WriteFile(filepath.Join(dir, "server.properties"), []byte(properties), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		format := c.java(i, "kafka.tools.StorageTool", "format", "-t", base64.RawURLEncoding.EncodeToString(id), "-c", "server.properties")
+		if err := format.Run(); err != nil {
+			t.Fatalf("format the storage of broker %d: %v", i+1, err)
+		}
+		c.start(i)
+	}
+	c.await(n)
+	cfg := DefaultConfig()
+	cfg.Kafka.Brokers, cfg.Kafka.Replicas = c.addrs, int16(n)
+	server, err := embedded.StartClickHouse(t.Context(), embedded.ClickHouseConfig{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop(context.Background()) })
+	cfg.ClickHouse.Addrs = []string{relay(t, server.TCPAddr)}
+	return cfg, c
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func (c *apacheCluster) java(n int, args ...string) *exec.Cmd {
+	cmd := exec.Command("java", append([]string{"-Xms128m", "-Xmx384m", "-cp", filepath.Join(c.libs, "*")}, args...)...)
+	cmd.Dir = c.dirs[n]
+	return cmd
+}
+
+// start starts a broker on the data that it has.
+func (c *apacheCluster) start(n int) {
+	c.t.Helper()
+	cmd := c.java(n, "kafka.Kafka", "server.properties")
+	if err := cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.brokers[n] = cmd
+	c.t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may be gone already
+		_ = cmd.Wait()
+	})
+}
+
+func (c *apacheCluster) admin() *kadm.Client {
+	c.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.addrs...))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return kadm.NewClient(client)
+}
+
+// await waits until so many brokers belong to the cluster.
+func (c *apacheCluster) await(n int) {
+	c.t.Helper()
+	admin := c.admin()
+	defer admin.Close()
+	c.until(fmt.Sprint(n, " brokers"), func(ctx context.Context) bool {
+		brokers, err := admin.ListBrokers(ctx)
+		return err == nil && len(brokers) == n
+	})
+}
+
+func (c *apacheCluster) until(what string, ok func(context.Context) bool) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
+	defer cancel()
+	for !ok(ctx) {
+		if ctx.Err() != nil {
+			c.t.Fatalf("waited in vain for %s", what)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
