@@ -79,7 +79,16 @@ func (t *Text) UnmarshalJSON(b []byte) error {
 		*t = Text(alias(b[1:end]))
 		return nil
 	}
-	return decode(b, (*string)(t))
+	s, err := unquote(b)
+	*t = Text(s)
+	return err
+}
+
+// unquote returns the text of a JSON string that has escapes.
+func unquote(b []byte) (string, error) {
+	var s string
+	err := decode(b, &s)
+	return s, err
 }
 
 // Number is a JSON number, or a string that holds one. What is neither is NaN: a tool that prints "n/a" there said
@@ -167,7 +176,11 @@ func parseTime(s string) time.Time {
 	if c := s[len(s)-1]; c >= '0' && c <= '9' && strings.Trim(s, "0123456789.") == "" && strings.Count(s, ".") <= 1 {
 		return storable(unixTime(s))
 	}
-	for _, layout := range timeLayouts {
+	layouts := namedLayouts[:]
+	if s[0] >= '0' && s[0] <= '9' {
+		layouts = numberLayouts[:]
+	}
+	for _, layout := range layouts {
 		if t, err := time.Parse(layout, s); err == nil {
 			return storable(t.UTC())
 		}
@@ -239,27 +252,14 @@ func storable(t time.Time) time.Time {
 	return t
 }
 
-var timeLayouts = []string{
-	time.RFC3339Nano,
-	"2006-01-02T15:04:05.999999999Z0700",
-	"2006-01-02T15:04:05.999999999Z07",
-	"2006-01-02 15:04:05.999999999Z07:00",
-	"2006-01-02 15:04:05.999999999Z0700",
-	"2006-01-02 15:04:05.999999999Z07",
-	"2006-01-02 15:04:05.999999999 -0700",
-	"2006-01-02 15:04:05.999999999 MST",
-	"2006-01-02T15:04:05.999999999 MST",
-	"2006-01-02T15:04:05.999999999",
-	"2006-01-02 15:04:05.999999999",
-	"2006/01/02 15:04:05",
-	"2006-01-02",
-	"02/Jan/2006:15:04:05 -0700",
-	time.RFC1123Z,
-	time.RFC1123,
-	time.ANSIC,
-	time.UnixDate,
-	time.RubyDate,
-}
+// Layouts that isoTime does not read, by what they begin with: each that does not fit costs five allocations.
+var (
+	numberLayouts = [...]string{
+		"2006-01-02 15:04:05.999999999 MST", "2006-01-02T15:04:05.999999999 MST", "2006/01/02 15:04:05", "2006-01-02",
+		"02/Jan/2006:15:04:05 -0700",
+	}
+	namedLayouts = [...]string{time.RFC1123Z, time.RFC1123, time.ANSIC, time.UnixDate, time.RubyDate}
+)
 
 // unixTime reads a Unix time; its unit follows from its size: what would lie past the year 5138 in one unit is the next.
 func unixTime(s string) time.Time {
