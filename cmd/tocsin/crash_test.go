@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"flag"
+	"fmt"
 	"math/rand/v2"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -57,4 +59,27 @@ func (p *plant) conclude(process *process) {
 		p.t.Errorf("exit code %d after SIGTERM\n%s", code, process.log())
 	}
 	p.check(context.Background())
+}
+
+// TestZombie stops a process as a frozen machine would, lets another of the same name take its place, and wakes it: what it
+// still holds must not be stored, its commits are refused, and it ends.
+func TestZombie(t *testing.T) {
+	t.Parallel()
+	p := newPlant(t, embeddedServers(t), "raw")
+	p.produce()
+	zombie := p.start("tocsin", "run", "-c", p.config("a"))
+	p.await("the first alerts", 30*time.Second, "SELECT count() >= 4 FROM v_alerts", zombie)
+	zombie.signal(syscall.SIGSTOP)
+	process := p.start("tocsin", "run", "-c", p.config("a"))
+	var before uint64
+	if err := p.db.QueryRow(t.Context(), "SELECT sum(n) FROM events_1m").Scan(&before); err != nil {
+		t.Fatal(err)
+	}
+	p.await("its successor's rows", 30*time.Second, fmt.Sprintf("SELECT sum(n) > %d FROM events_1m", before+500), process)
+	zombie.signal(syscall.SIGCONT)
+	zombie.wait(30 * time.Second)
+	if zombie.ProcessState.ExitCode() != 2 || !strings.Contains(zombie.log(), "FENCED") {
+		t.Errorf("exit code %d, and in its log no word of being fenced\n%s", zombie.ProcessState.ExitCode(), zombie.log())
+	}
+	p.conclude(process)
 }

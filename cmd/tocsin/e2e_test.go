@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,6 +39,29 @@ func TestE2EUndisturbed(t *testing.T) {
 func TestE2EKilledPipeline(t *testing.T) {
 	cfg, _ := apache(t, 1)
 	killPipeline(newPlant(t, cfg, "raw"), *kills)
+}
+
+// TestE2EKilledBrokers kills each of three brokers in turn, the pipeline once between, while records keep coming in.
+func TestE2EKilledBrokers(t *testing.T) {
+	cfg, cluster := apache(t, 3)
+	p := newPlant(t, cfg, "raw")
+	p.produce()
+	p.settles = 2 * time.Minute // leaders and coordinators move
+	process := p.start("tocsin", "run", "-c", p.config("a"))
+	p.await("the first alerts", time.Minute, "SELECT count() >= 4 FROM v_alerts", process)
+	for n := range cluster.brokers {
+		cluster.kill(n)
+		cluster.await(2)
+		time.Sleep(2 * time.Second)
+		if n == 1 {
+			process.kill()
+			process = p.start("tocsin", "run", "-c", p.config("a"))
+		}
+		cluster.start(n)
+		cluster.await(3)
+		cluster.awaitReplicas()
+	}
+	p.conclude(process)
 }
 
 // apacheCluster are brokers of Apache Kafka, each of which is a controller as well (KRaft).
@@ -133,6 +157,12 @@ func (c *apacheCluster) start(n int) {
 	})
 }
 
+// kill ends a broker as a crash would.
+func (c *apacheCluster) kill(n int) {
+	_ = c.brokers[n].Process.Signal(syscall.SIGKILL)
+	_ = c.brokers[n].Wait()
+}
+
 func (c *apacheCluster) admin() *kadm.Client {
 	c.t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.addrs...))
@@ -150,6 +180,19 @@ func (c *apacheCluster) await(n int) {
 	c.until(fmt.Sprint(n, " brokers"), func(ctx context.Context) bool {
 		brokers, err := admin.ListBrokers(ctx)
 		return err == nil && len(brokers) == n
+	})
+}
+
+// awaitReplicas waits until no partition lacks a replica: before that the next kill could take the last one that is whole.
+func (c *apacheCluster) awaitReplicas() {
+	c.t.Helper()
+	admin := c.admin()
+	defer admin.Close()
+	c.until("all replicas", func(ctx context.Context) bool {
+		topics, err := admin.ListTopicsWithInternal(ctx)
+		whole := err == nil
+		topics.EachPartition(func(p kadm.PartitionDetail) { whole = whole && len(p.ISR) == len(p.Replicas) })
+		return whole
 	})
 }
 

@@ -35,10 +35,11 @@ type plant struct {
 	db     *clickhouse.DB
 	client *kgo.Client
 
-	once sync.Once
-	stop chan struct{} // closed: no more records
-	sent chan struct{} // closed: all are with the broker
-	load *load
+	settles time.Duration // how long it may take after the last record; who waits for a dead process's transaction takes 30 s
+	once    sync.Once
+	stop    chan struct{} // closed: no more records
+	sent    chan struct{} // closed: all are with the broker
+	load    *load
 }
 
 // embeddedServers starts kfake and libchdb.
@@ -95,7 +96,7 @@ func newPlant(t *testing.T, cfg Config, topic string) *plant {
 	t.Helper()
 	cfg.Kafka.Group, cfg.Kafka.Topics, cfg.Kafka.Partitions = topic, []string{topic}, 3
 	cfg.ClickHouse.Database = topic
-	p := &plant{t: t, cfg: cfg, topic: topic, dir: t.TempDir(), stop: make(chan struct{}), sent: make(chan struct{}), load: newLoad()}
+	p := &plant{t: t, cfg: cfg, topic: topic, dir: t.TempDir(), settles: 25 * time.Second, stop: make(chan struct{}), sent: make(chan struct{}), load: newLoad()}
 	var err error
 	if p.client, err = kgo.NewClient(kgo.SeedBrokers(cfg.Kafka.Brokers...), kgo.DefaultProduceTopic(topic), kgo.ProducerLinger(5*time.Millisecond)); err != nil {
 		t.Fatal(err)
@@ -226,13 +227,12 @@ func (p *plant) end() {
 	<-p.sent
 }
 
-// finish ends the load and waits until the pipeline has stored everything and closed every alert. That takes a second or
-// two; who waits for a transaction of a dead process takes 30.
+// finish ends the load and waits until the pipeline has stored everything and closed every alert.
 func (p *plant) finish(process *process) {
 	p.t.Helper()
 	p.end()
 	want := uint64(len(p.load.records))
-	p.await(fmt.Sprintf("the last of %d records and the end of every alert", want), 25*time.Second, fmt.Sprintf(`SELECT
+	p.await(fmt.Sprintf("the last of %d records and the end of every alert", want), p.settles, fmt.Sprintf(`SELECT
 		(SELECT sum(n) FROM events_1m) + (SELECT count() FROM v_dead_letters) >= %d
 		AND (SELECT countIf(status != 'resolved') = 0 AND count() > 0 FROM v_alerts)`, want), process)
 }

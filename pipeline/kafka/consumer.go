@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -213,16 +215,17 @@ func (c *Consumer) dispatch(topic string, fetched *kgo.FetchPartition) {
 // assigned starts a worker for each partition. It may be called before NewConsumer has returned. It asks itself where the
 // group stands, for the plans in the metadata: the client does so only when this has returned, to fetch from there.
 func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, assigned map[string][]int32) {
-	admin := kadm.NewClient(client)
-	topics := make([]string, 0, len(assigned))
-	for t := range assigned {
-		topics = append(topics, t)
+	topics := slices.Collect(maps.Keys(assigned))
+	known, err := c.ask(ctx, client, topics)
+	for deadline := time.Now().Add(askTime); err != nil && !halts(err) && ctx.Err() == nil && time.Now().Before(deadline); {
+		c.log.Warn("ids and offsets of topics are asked for again", zap.Error(err))
+		select {
+		case <-ctx.Done():
+		case <-time.After(500 * time.Millisecond):
+		}
+		known, err = c.ask(ctx, client, topics)
 	}
-	details, err := admin.ListTopics(ctx, topics...)
-	starts, err2 := admin.ListStartOffsets(ctx, topics...)
-	ends, err3 := admin.ListEndOffsets(ctx, topics...)
-	committed, err4 := admin.FetchOffsets(ctx, c.group)
-	if err := errors.Join(err, err2, err3, err4, committed.Error()); err != nil {
+	if err != nil {
 		c.fail(fmt.Errorf("read ids and offsets of topics: %w", err))
 		return
 	}
@@ -234,21 +237,21 @@ func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, assigned ma
 			if _, running := c.parts[key]; running {
 				continue
 			}
-			tp := pipeline.TopicPartition{Topic: topic, ID: uuid.UUID(details[topic].ID), Partition: n}
+			tp := pipeline.TopicPartition{Topic: topic, ID: uuid.UUID(known.topics[topic].ID), Partition: n}
 			w, err := c.start(tp)
 			if err != nil {
 				c.fail(fmt.Errorf("start %s/%d: %w", topic, n, err))
 				return
 			}
 			w.Partition, w.Offsets = tp, c
-			start, _ := starts.Lookup(topic, n)
+			start, _ := known.starts.Lookup(topic, n)
 			next, plan := start.Offset, (*pipeline.Chunk)(nil)
-			if o, ok := committed.Lookup(topic, n); ok && o.At >= 0 {
+			if o, ok := known.committed.Lookup(topic, n); ok && o.At >= 0 {
 				next, plan = o.At, decodePlan(tp, o.At, o.Metadata)
 			}
 			workerCtx, cancel := context.WithCancel(context.Background()) // ends by revoked and lost, not with the poll
 			p := &partition{id: tp.ID, in: make(chan *pipeline.Batch, queueBatches+1), cancel: cancel, done: make(chan struct{})}
-			end, _ := ends.Lookup(topic, n)
+			end, _ := known.ends.Lookup(topic, n)
 			p.high.Store(end.Offset)
 			w.High = p.high.Load
 			c.parts[key] = p
@@ -264,6 +267,26 @@ func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, assigned ma
 			c.log.Debug("partition assigned", zap.String("topic", topic), zap.Int32("partition", n), zap.Int64("offset", next), zap.Bool("planned", plan != nil))
 		}
 	}
+}
+
+// known is what the brokers know of topics and the group of its place in them.
+type known struct {
+	topics       kadm.TopicDetails
+	starts, ends kadm.ListedOffsets
+	committed    kadm.OffsetResponses
+}
+
+// askTime bounds for how long it is asked for: as long as partitions take to find other leaders when a broker is gone.
+const askTime = 30 * time.Second
+
+func (c *Consumer) ask(ctx context.Context, client *kgo.Client, topics []string) (k known, err error) {
+	admin := kadm.NewClient(client)
+	var errs [4]error
+	k.topics, errs[0] = admin.ListTopics(ctx, topics...)
+	k.starts, errs[1] = admin.ListStartOffsets(ctx, topics...)
+	k.ends, errs[2] = admin.ListEndOffsets(ctx, topics...)
+	k.committed, errs[3] = admin.FetchOffsets(ctx, c.group)
+	return k, errors.Join(errors.Join(errs[:]...), k.topics.Error(), k.starts.Error(), k.ends.Error(), k.committed.Error())
 }
 
 // revoked lets the workers store and commit what they hold before the partitions move on.
