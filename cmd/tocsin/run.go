@@ -161,6 +161,7 @@ type app struct {
 	log      *zap.Logger
 	now      func() time.Time
 	db       *clickhouse.DB
+	detected *correlate.Metrics
 	rules    *rule.Live
 	enricher *enrich.Enricher
 	producer *kafka.Producer
@@ -175,7 +176,7 @@ type app struct {
 
 // newApp connects to Kafka and ClickHouse and prepares them. now is the pipeline's clock.
 func newApp(ctx context.Context, cfg Config, now func() time.Time, log *zap.Logger) (_ *app, err error) {
-	a := &app{cfg: cfg, log: log, now: now}
+	a := &app{cfg: cfg, log: log, now: now, detected: correlate.NewMetrics()}
 	a.newWorker, a.newState = a.worker, a.state
 	defer func() {
 		if err != nil {
@@ -201,7 +202,7 @@ func newApp(ctx context.Context, cfg Config, now func() time.Time, log *zap.Logg
 		return nil, err
 	}
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), a.enricher, a.rules)
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), a.enricher, a.rules, a.detected)
 	a.metrics = pipeline.NewMetrics(reg)
 	a.console, err = console.New(console.Config{Listen: cfg.Admin.Listen, DB: a.db, Registry: reg, Ready: a.ready, Warnings: a.warnings, Log: log.Named("console")})
 	return a, err
@@ -310,5 +311,6 @@ func (a *app) worker(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
 func (a *app) state() pipeline.Correlator {
 	engine := correlate.New(a.rules.Set(), correlate.Config{Lateness: a.cfg.Rules.Lateness})
 	engine.Follow(a.rules.Set)
+	engine.Report(a.detected)
 	return engine
 }

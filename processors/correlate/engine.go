@@ -64,6 +64,9 @@ type Engine struct {
 	matcher *rule.Matcher
 
 	tx transaction
+
+	metrics  *Metrics // nil for none
+	reporter int      // number of the engine there
 }
 
 // minTime is earlier than any event.
@@ -75,6 +78,7 @@ type ruleState struct {
 	keys map[string]*keyed
 	// The keys in the order in which they were touched, oldest first: a ring through the sentinel.
 	touched keyed
+	bytes   int64 // encoded size of all keys, as Dirty and Restore last saw them
 }
 
 // keyed is the state of one correlation key of one rule.
@@ -86,6 +90,7 @@ type keyed struct {
 	touched    uint64 // place in that order
 	slot       int64  // where the timers hold it; 0 for nowhere
 	tx         uint32 // transaction that touched it last
+	size       uint32 // encoded, as Dirty or Restore last saw it
 	dead       bool   // not in the map any more
 }
 
@@ -170,6 +175,7 @@ func (e *Engine) swap(set *rule.Set, out *pipeline.Output) {
 			c := e.at(k)
 			c.out.Now, c.out.Alerts = out.Now, out.Alerts
 			k.judge.close(c)
+			e.said(c.out.Alerts[len(out.Alerts):])
 			out.Alerts = c.out.Alerts
 			e.forget(k)
 		}
@@ -331,6 +337,7 @@ func (e *Engine) judge(k *keyed, s *pipeline.Signal, out *pipeline.Output) {
 		k.judge.observe(c, s)
 	}
 	k.judge.expire(c)
+	e.said(c.out.Alerts[len(out.Alerts):])
 	out.Alerts, out.Growth = c.out.Alerts, c.growth
 	c.out.Alerts, c.growth = nil, nil
 	due, keep := k.judge.due(c)
@@ -477,9 +484,17 @@ func (e *Engine) schedule(k *keyed) {
 	e.timers.schedule(k, due+e.behind(k.rule), e.watermark)
 }
 
+// said notes records of alerts, for the metrics.
+func (e *Engine) said(alerts []*pipeline.Alert) {
+	for _, a := range alerts {
+		e.tx.said = append(e.tx.said, said{a.Rule, a.Status})
+	}
+}
+
 func (e *Engine) insert(k *keyed) {
 	k.dead = false
 	k.rule.keys[k.key] = k
+	k.rule.bytes += int64(k.size)
 	e.link(k)
 }
 
@@ -488,6 +503,7 @@ func (e *Engine) forget(k *keyed) {
 	k.slot = 0
 	k.unlink()
 	delete(k.rule.keys, k.key)
+	k.rule.bytes -= int64(k.size)
 }
 
 // link makes the key the one that was touched last.
@@ -501,6 +517,12 @@ func (e *Engine) link(k *keyed) {
 func (k *keyed) append(sentinel *keyed) {
 	k.prev, k.next = sentinel.prev, sentinel
 	k.prev.next, sentinel.prev = k, k
+}
+
+// resize notes the encoded size of a key that is held.
+func (k *keyed) resize(n int) {
+	k.rule.bytes += int64(n) - int64(k.size)
+	k.size = uint32(n)
 }
 
 func (k *keyed) unlink() {
@@ -537,6 +559,7 @@ func (e *Engine) Dirty(f func(key, value []byte)) {
 			continue
 		}
 		value = k.judge.encode(append(value[:0], stateVersion))
+		k.resize(len(value))
 		f(key, value)
 	}
 	for _, u := range e.tx.origins {
@@ -596,7 +619,7 @@ func (e *Engine) Restore(key, value []byte) error {
 		if len(value) == 0 {
 			return nil
 		}
-		k := &keyed{rule: r, key: string(kd.rest), judge: newJudge(r.rule)}
+		k := &keyed{rule: r, key: string(kd.rest), judge: newJudge(r.rule), size: uint32(len(value))}
 		if k.judge.decode(d); !d.bad && !kd.bad {
 			e.insert(k)
 			e.schedule(k)

@@ -20,6 +20,7 @@ type transaction struct {
 	touches   uint64
 	set       *rule.Set
 	rules     map[string]*ruleState
+	said      []said // records of alerts
 }
 
 type undoKey struct {
@@ -38,7 +39,7 @@ type undoOrigin struct {
 func (t *transaction) begin(e *Engine) {
 	t.number++
 	clear(t.keys)
-	t.keys, t.arena, t.origins = t.keys[:0], t.arena[:0], t.origins[:0]
+	t.keys, t.arena, t.origins, t.said = t.keys[:0], t.arena[:0], t.origins[:0], t.said[:0]
 	t.set, t.rules = e.set, e.rules
 	t.stats, t.watermark, t.touches = e.stats, e.watermark, e.touches
 }
@@ -68,7 +69,12 @@ func (t *transaction) touchOrigin(o *origin) {
 }
 
 // Commit makes everything since the last Commit final.
-func (e *Engine) Commit() { e.tx.begin(e) }
+func (e *Engine) Commit() {
+	if e.metrics != nil {
+		e.metrics.report(e)
+	}
+	e.tx.begin(e)
+}
 
 // Rollback makes the state what it was at the last Commit.
 func (e *Engine) Rollback() {
@@ -93,7 +99,9 @@ func (e *Engine) Rollback() {
 			k.dead = false
 			k.rule.keys[k.key] = k
 			k.append(&k.rule.touched)
+			k.rule.bytes += int64(k.size)
 		}
+		k.resize(u.to - u.from + 1) // and the version
 		k.touched = u.touched
 		disordered[k.rule] = true
 		defer e.schedule(k) // once the watermark is back as well
