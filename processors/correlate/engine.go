@@ -91,7 +91,6 @@ type keyed struct {
 	slot       int64  // where the timers hold it; 0 for nowhere
 	tx         uint32 // transaction that touched it last
 	size       uint32 // encoded, as Dirty or Restore last saw it
-	dead       bool   // not in the map any more
 }
 
 // judge is the state of one key, one implementation for each kind of rule.
@@ -492,14 +491,12 @@ func (e *Engine) said(alerts []*pipeline.Alert) {
 }
 
 func (e *Engine) insert(k *keyed) {
-	k.dead = false
 	k.rule.keys[k.key] = k
 	k.rule.bytes += int64(k.size)
 	e.link(k)
 }
 
 func (e *Engine) forget(k *keyed) {
-	k.dead = true
 	k.slot = 0
 	k.unlink()
 	delete(k.rule.keys, k.key)
@@ -525,6 +522,9 @@ func (k *keyed) resize(n int) {
 	k.size = uint32(n)
 }
 
+// isDead tells that the key is not in its rule's map any more: it is in no ring.
+func (k *keyed) isDead() bool { return k.next == nil }
+
 func (k *keyed) unlink() {
 	k.prev.next, k.next.prev = k.next, k.prev
 	k.prev, k.next = nil, nil
@@ -548,11 +548,11 @@ func (e *Engine) Dirty(f func(key, value []byte)) {
 	var key, value []byte
 	for _, u := range e.tx.keys {
 		k := u.key
-		if k.dead && k.rule.keys[k.key] != nil {
+		if k.isDead() && k.rule.keys[k.key] != nil {
 			continue // it was forgotten and came again: the later one speaks
 		}
 		key = appendChangelogKey(key[:0], k.rule.rule, k.key)
-		if k.dead {
+		if k.isDead() {
 			if u.existed {
 				f(key, nil)
 			}

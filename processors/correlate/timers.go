@@ -58,7 +58,7 @@ func (t *timers) due(watermark int64) []*keyed {
 	for len(t.order) > 0 && t.order[0] <= watermark {
 		slot := heap.Pop(&t.order).(int64)
 		for _, k := range t.slots[slot] {
-			if k.slot == slot && !k.dead {
+			if k.slot == slot && !k.isDead() {
 				k.slot = 0
 				t.batch = append(t.batch, k)
 			}

@@ -84,7 +84,7 @@ func (e *Engine) Rollback() {
 		u := t.keys[i]
 		k := u.key
 		if !u.existed {
-			if !k.dead {
+			if !k.isDead() {
 				e.forget(k)
 			}
 			continue
@@ -95,8 +95,7 @@ func (e *Engine) Rollback() {
 		if d.bad {
 			panic("BUG: a state cannot be decoded from its own encoding")
 		}
-		if k.dead {
-			k.dead = false
+		if k.isDead() {
 			k.rule.keys[k.key] = k
 			k.append(&k.rule.touched)
 			k.rule.bytes += int64(k.size)
