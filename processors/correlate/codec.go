@@ -1,6 +1,7 @@
 package correlate
 
 import (
+	"encoding"
 	"encoding/binary"
 	"encoding/json"
 
@@ -162,4 +163,20 @@ func (d *decoder) times() (list []int64) {
 		list = append(list, d.varint())
 	}
 	return list
+}
+
+// appendState appends the state of a detector, with its length before it.
+func appendState(b []byte, detector encoding.BinaryAppender) []byte {
+	state, err := detector.AppendBinary(nil)
+	if err != nil {
+		panic("BUG: a detector cannot be encoded: " + err.Error())
+	}
+	return append(binary.AppendUvarint(b, uint64(len(state))), state...)
+}
+
+// state reads the state of a detector.
+func (d *decoder) state(detector encoding.BinaryUnmarshaler) {
+	if state := d.bytes(d.count()); !d.bad && detector.UnmarshalBinary(state) != nil {
+		d.fail()
+	}
 }

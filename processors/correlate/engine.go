@@ -212,6 +212,12 @@ func newJudge(r *rule.Rule) judge {
 		return &absence{}
 	case rule.Risk:
 		return &risk{}
+	case rule.Spike:
+		return &spike{}
+	case rule.Silence:
+		return newSilence(r)
+	case rule.Anomaly:
+		return newAnomaly(r)
 	}
 	panic("BUG: no judge for rules of kind " + string(r.Kind))
 }

@@ -261,11 +261,7 @@ func (g *growth) encode(b []byte) []byte {
 		b = binary.AppendVarint(b, one.time)
 		b = binary.AppendUvarint(b, math.Float64bits(one.size))
 		b = binary.AppendUvarint(b, math.Float64bits(one.full))
-		state, err := one.grower.MarshalBinary()
-		if err != nil {
-			panic("BUG: a growth detector cannot be encoded: " + err.Error())
-		}
-		b = append(binary.AppendUvarint(b, uint64(len(state))), state...)
+		b = appendState(b, one.grower)
 		b = appendContext(b, &one.context)
 		b = appendEpisode(b, one.episode)
 	}
@@ -281,8 +277,7 @@ func (g *growth) decode(d *decoder) {
 	for range d.count() {
 		one := &series{name: d.text(), time: d.varint(), size: math.Float64frombits(d.uvarint()), full: math.Float64frombits(d.uvarint())}
 		one.grower = detect.NewGrowth(detect.GrowthConfig{Capacity: one.full})
-		if err := one.grower.UnmarshalBinary(d.bytes(d.count())); err != nil {
-			d.fail()
+		if d.state(one.grower); d.bad {
 			return
 		}
 		one.context = d.context()

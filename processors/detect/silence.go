@@ -158,6 +158,15 @@ func (s *Silence) Check(watermark time.Time) SilenceVerdict {
 	return v
 }
 
+// Due returns the first watermark at which Check will fire if nothing comes
+// before. There is none while warming up, and after it has fired.
+func (s *Silence) Due() (t time.Time, ok bool) {
+	if !s.seen || s.limit == 0 || s.fired {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(s.last + min(s.limit, 1<<53) + 1).UTC(), true
+}
+
 // silenceBucket returns the bucket of a gap in milliseconds.
 func silenceBucket(ms uint64) int {
 	if ms < 8 {

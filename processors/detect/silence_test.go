@@ -150,3 +150,25 @@ func TestSilenceForgets(t *testing.T) {
 		t.Errorf("still waits %v after 10000 gaps of a minute", v.Limit)
 	}
 }
+
+// Due is the very watermark at which Check fires.
+func TestSilenceDue(t *testing.T) {
+	d := detect.NewSilence(detect.SilenceConfig{})
+	t0 := time.UnixMilli(1_800_000_000_000)
+	for i := range 30 {
+		if _, ok := d.Due(); ok != (i > 20) {
+			t.Fatalf("after %d events it is due: %t", i, ok)
+		}
+		d.Observe(t0.Add(time.Duration(i) * 40 * time.Second))
+	}
+	due, _ := d.Due()
+	if v := d.Check(due.Add(-time.Millisecond)); v.Silent {
+		t.Errorf("a millisecond before it is due: %s", v.Explain())
+	}
+	if v := d.Check(due); !v.Fired {
+		t.Errorf("when it is due: %s", v.Explain())
+	}
+	if _, ok := d.Due(); ok {
+		t.Error("it is due again")
+	}
+}

@@ -196,6 +196,19 @@ func (d *document) int(n ast.Node, what string, low, high int) int {
 	return v
 }
 
+// number reads a number with or without a fraction.
+func (d *document) number(n ast.Node, what string, low, high float64) float64 {
+	v, err := strconv.ParseFloat(strings.TrimSpace(n.GetToken().Value), 64)
+	switch n.(type) {
+	case *ast.IntegerNode, *ast.FloatNode:
+		if err == nil && v >= low && v <= high {
+			return v
+		}
+	}
+	d.failAt(n, fmt.Sprintf("%s: expected a number from %g to %g, got %q", what, low, high, n.GetToken().Value), "")
+	return low
+}
+
 // word reads one word of a list.
 func (d *document) word(n ast.Node, what string, words []string) string {
 	failed := len(d.errs)

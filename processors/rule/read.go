@@ -45,13 +45,13 @@ type reader struct {
 	set  *Set
 	rule *Rule
 
-	key, having, newValue, crit, title, summary ast.Node
-	names                                       []string // of aggregates, by index
-	arguments                                   []*value // of aggregates that have one
-	captured                                    map[string]bool
-	ends                                        []ending
-	own                                         *Step // of a rule that has one, with its keys beside those of the rule
-	suppress                                    ast.Node
+	key, having, newValue, history, crit, title, summary ast.Node
+	names                                                []string // of aggregates, by index
+	arguments                                            []*value // of aggregates that have one
+	captured                                             map[string]bool
+	ends                                                 []ending
+	own                                                  *Step // of a rule that has one, with its keys beside those of the rule
+	suppress                                             ast.Node
 }
 
 // ending is a step that ends something; such steps come after all others.
@@ -90,6 +90,9 @@ func (r *reader) read(root ast.Node) {
 	if r.own != nil {
 		r.complete(root, r.own, seen, "the rule")
 		r.rule.Steps = append([]Step{*r.own}, r.rule.Steps...)
+	}
+	if kind == Spike {
+		r.checkHistory(root)
 	}
 	r.finish()
 }
@@ -170,6 +173,15 @@ func (r *reader) keysOf(kind Kind) (known keys, required []string) {
 	case Risk:
 		r.risk(known)
 		required = append(required, "steps", "score")
+	case Spike:
+		r.spike(known)
+		required = append(required, "min")
+	case Silence:
+		r.silence(known)
+		required = append(required, "expect")
+	case Anomaly:
+		r.anomaly(known)
+		required = append(required, "value")
 	}
 	return known, required
 }

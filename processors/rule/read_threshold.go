@@ -23,6 +23,29 @@ func (r *reader) window(n ast.Node) {
 // percentilePattern is how a percentile is asked for: p50 to p99.9.
 var percentilePattern = regexp.MustCompile(`^p([0-9]{1,2}(\.[0-9]{1,2})?)$`)
 
+// parseQuantile reads "median" or a percentile.
+func parseQuantile(s string) (q float64, ok bool) {
+	if s == "median" {
+		return 0.5, true
+	}
+	m := percentilePattern.FindStringSubmatch(s)
+	if m == nil {
+		return 0, false
+	}
+	percent, err := strconv.ParseFloat(m[1], 64)
+	return percent / 100, err == nil && percent > 0
+}
+
+// quantile reads a percentile that is a value of its own.
+func (r *reader) quantile(n ast.Node, what string) float64 {
+	s := r.text(n, what)
+	q, ok := parseQuantile(s)
+	if !ok {
+		r.failAt(n, fmt.Sprintf("%s: expected median or a percentile, got %q", what, s), "as in p95")
+	}
+	return q
+}
+
 // aggregateOps are the words for what an aggregate does; percentiles come on top.
 var aggregateOps = map[string]AggregateOp{"count": Count, "distinct": Distinct, "sum": Sum, "avg": Avg, "median": Percentile}
 
@@ -37,11 +60,9 @@ func (r *reader) aggregates(n ast.Node) {
 		op, argument, _ := strings.Cut(strings.TrimLeft(src, " "), " ")
 		a := Aggregate{Name: name, Value: -1}
 		var ok bool
-		if a.Op, ok = aggregateOps[op]; ok && a.Op == Percentile {
-			a.Quantile = 0.5
-		} else if m := percentilePattern.FindStringSubmatch(op); m != nil {
-			percent, _ := strconv.ParseFloat(m[1], 64) // the pattern is that of a number
-			a.Op, a.Quantile, ok = Percentile, percent/100, percent > 0
+		if a.Op, ok = aggregateOps[op]; !ok || a.Op == Percentile {
+			a.Op = Percentile
+			a.Quantile, ok = parseQuantile(op)
 		}
 		if !ok {
 			r.failAt(v, fmt.Sprintf("%s: unknown aggregate %q", name, op), didYouMean(op, append(slices.Sorted(maps.Keys(aggregateOps)), "p95")))

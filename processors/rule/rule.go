@@ -24,10 +24,13 @@ const (
 	Absence   Kind = "absence"   // what should have come did not
 	NewValue  Kind = "new_value" // a value that its key has not had before
 	Risk      Kind = "risk"      // a score of what other rules, or weak signs, say of one entity
+	Spike     Kind = "spike"     // more at a time than the key's own past
+	Silence   Kind = "silence"   // quiet for longer than is the key's habit
+	Anomaly   Kind = "anomaly"   // a value that the key's series has not had, or not so suddenly, or not at that time
 )
 
 // Kinds lists all kinds.
-var Kinds = []Kind{Match, Threshold, Sequence, Growth, Absence, NewValue, Risk}
+var Kinds = []Kind{Match, Threshold, Sequence, Growth, Absence, NewValue, Risk, Spike, Silence, Anomaly}
 
 // Rule is what one rule file says. It is read-only once loaded, and shared by all workers.
 type Rule struct {
@@ -78,8 +81,15 @@ type Rule struct {
 	// HalfLife is how long it takes a sign to lose half of its weight; Score is at what a risk fires, and Distinct from how
 	// many different phases or techniques on.
 	HalfLife time.Duration
-	Score    float64
+	Score    float64 // of an anomaly: at what score of its detector it fires, 0 to 1
 	Distinct int
+
+	// A spike counts by buckets of length Window over Memory; it fires above Factor times the Quantile of those buckets, and
+	// above Min. A silence is a pause longer than Factor times the 95th percentile of the pauses before, and than Quiet;
+	// Gaps are how many of them must be known. Period is the season that an anomaly's series may follow.
+	Factor, Quantile, Min float64
+	Quiet, Period         time.Duration
+	Gaps                  int
 
 	// Heard tells that other rules take this one's alerts.
 	Heard bool
@@ -259,6 +269,9 @@ func (r *Rule) digest() uint64 {
 			fmt.Fprintf(h, "%g ", a.Quantile)
 		}
 	}
+	if r.Kind == Spike || r.Kind == Silence || r.Kind == Anomaly {
+		fmt.Fprintf(h, "%g %g %g %g %d %d %d %d ", r.Factor, r.Quantile, r.Min, r.Score, r.Quiet, r.Period, r.Gaps, r.Lateness)
+	}
 	if r.Windows != Sliding || r.Final {
 		fmt.Fprintf(h, "%d %t ", r.Windows, r.Final)
 	}
@@ -312,6 +325,10 @@ var (
 var kindMetrics = map[Kind][]string{
 	Growth: {"size", "rate_per_min", "doubling_min", "minutes_to_full", "attack_events"},
 	Risk:   {"score", "rules", "distinct", ExplanationName},
+
+	Spike:   {"count", "usual", "limit", ExplanationName},
+	Silence: {"quiet_s", "limit_s", ExplanationName},
+	Anomaly: {"value", "expected", "score", ExplanationName},
 }
 
 // ExplanationName is the name under which an alert says in words what made it fire.
