@@ -361,7 +361,7 @@ FROM (
 WHERE t - before > %d AND t >= born + %d
 GROUP BY key, value ORDER BY fired, key`, q.source(0, ", "+q.text(r.Steps[0].values[0])+" AS value"), r.Memory.Milliseconds(), r.Learn.Milliseconds())
 	}
-	q.err = fmt.Errorf("a %s rule cannot be said in SQL", r.Kind)
+	q.err = fmt.Errorf("kind %s cannot be said in SQL", r.Kind)
 	if r.Kind == Growth {
 		q.err = fmt.Errorf("%w; tocsin.db_growth has what the detector said", q.err)
 	}
