@@ -82,6 +82,7 @@ type Out struct {
 	at      lineCursor
 	named   []bool // for each event of the piece: the format gave it an identity
 
+	arrival time.Time         // of the record, or when its envelope says that it was sent
 	ids     pipeline.IDPrefix // of the record's coordinates, or of the piece's content
 	idsMade bool
 	kinds   lastKind
@@ -147,8 +148,8 @@ func (o *Out) Reject(line int, reason string, args ...any) {
 // lines must not be read from its beginning for each.
 func (o *Out) line(n int) []byte {
 	at := &o.at
-	if n < at.n {
-		*at = lineCursor{rest: o.piece.Data}
+	if at.piece != o.piece || n < at.n {
+		*at = lineCursor{piece: o.piece, rest: o.piece.Data}
 	}
 	for ; at.n < n; at.n++ {
 		at.text, at.rest = cutLine(at.rest)
@@ -158,6 +159,7 @@ func (o *Out) line(n int) []byte {
 
 // lineCursor is the line of a piece that was asked for last.
 type lineCursor struct {
+	piece      *Input
 	n          int
 	text, rest []byte
 }
@@ -276,6 +278,12 @@ func (p *Parser) record(b *pipeline.Batch, i int) {
 	o := &p.out
 	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], keyIDs: o.keyIDs, named: o.named[:0], ids: o.ids, scratch: o.scratch, text: o.text}
 	failed := len(b.Failures)
+	o.arrival = r.Time
+	for i := range r.Headers { // an envelope of CloudEvents in headers, around what another format reads
+		if name, ok := cutHeader(r.Headers[i].Key); ok && name == "time" {
+			o.arrival = first(sane(parseTime(string(r.Headers[i].Value))), r.Time)
+		}
+	}
 
 	data, err := p.payload(r.Value)
 	if err != nil {
@@ -356,7 +364,7 @@ var newline = []byte{'\n'}
 // begin makes Out ready for a piece.
 func (o *Out) begin(data []byte, line int, r *pipeline.Record) {
 	o.input = Input{Data: data, Line: line, Record: r}
-	o.piece, o.at = &o.input, lineCursor{rest: data}
+	o.piece, o.at = &o.input, lineCursor{}
 	o.first, o.secrets, o.named, o.encoded = len(o.batch.Events), o.secrets[:0], o.named[:0], false
 	o.idsMade = o.idsMade && o.format.Log
 	if len(o.keyIDs) > 0 {
@@ -390,8 +398,8 @@ func (p *Parser) finish(o *Out, r *pipeline.Record) {
 	events := o.batch.Events[o.first:]
 	for i := range events {
 		e := &events[i]
-		if e.Time.IsZero() {
-			e.Time = r.Time
+		if e.Time.IsZero() || e.Time.Equal(r.Time) { // the format knows none
+			e.Time = o.arrival
 		}
 		if !o.named[i] {
 			e.ID = o.identity(i)
@@ -478,13 +486,10 @@ func (l *lastKind) of(name string) kind {
 	return l.kind
 }
 
-// findingKey names a finding over runs, tools' versions, commits and lines: project, kind, rule or vulnerability, package
-// without version or path, and the host where the finding is about infrastructure. No line number, no commit, no digest.
+// findingKey names a finding over its life, runs, tools' versions, commits and lines: project, rule or vulnerability,
+// package without version or path, and the host where the finding is about infrastructure. No line number, no commit, no
+// digest; nor what kind of finding it is, which "finding.corrected" no longer tells.
 func findingKey(e *pipeline.Event) uint64 {
-	kind := "finding"
-	if e.Type == "secret.detected" || e.Type == "compliance.checked" || e.Type == "malware.detected" {
-		kind = e.Type
-	}
 	what := e.Rule
 	if len(e.Vulns) > 0 {
 		what = e.Vulns[0]
@@ -498,7 +503,7 @@ func findingKey(e *pipeline.Event) uint64 {
 		host = e.Host
 	}
 	d := xxhash.New()
-	for _, s := range []string{e.Project, kind, what, where, host} {
+	for _, s := range [...]string{e.Project, "finding", what, where, host} {
 		_, _ = d.WriteString(s)
 		_, _ = d.Write([]byte{0})
 	}
