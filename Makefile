@@ -54,6 +54,11 @@ fuzz: ## every fuzz test for FUZZTIME each (default 10s)
 hostile: ## every source format against megabytes of hostile input
 	$(GO) test -run TestHostileInput ./processors/parse -thorough
 
+.PHONY: many
+many: ## a million events against a full scan of generated Sigma rules, a million series of the anomaly detector
+	$(GO) test -run TestIndexEqualsScan -v -timeout 30m ./processors/sigma -events 1000000
+	$(GO) test -run TestManySeries -v -timeout 30m ./processors/detect -series 1000000
+
 .PHONY: reload
 reload: ## 1,000 reloads of the rules under load
 	CGO_ENABLED=1 $(GO) test -race -run TestReloadsUnderLoad -v ./processors/rule/ruletest -reloads 1000

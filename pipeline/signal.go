@@ -25,6 +25,8 @@ const (
 	// SignalDismiss: a person called the alert EventID of the rule a false positive. The desk writes it to every partition;
 	// who holds the series that the alert is of asks more of it for a time. It has no origin and moves no watermark.
 	SignalDismiss SignalKind = 4
+	// SignalForget: a person wants what was learnt of the key forgotten. It has no origin and moves no watermark.
+	SignalForget SignalKind = 5
 )
 
 // Signal is what ingest tells detect, and detect itself where a rule takes alerts of another: a step of a rule matched an
@@ -124,7 +126,7 @@ func DecodeSignal(b []byte) (Signal, error) {
 	s.Ingest = timeOf(d.varint())
 	switch s.Kind {
 	case SignalWatermark:
-	case SignalMatch, SignalAlert, SignalDismiss:
+	case SignalMatch, SignalAlert, SignalDismiss, SignalForget:
 		s.Rule = d.str()
 		s.Version = int(d.varint())
 		s.Digest = d.uint64()

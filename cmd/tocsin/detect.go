@@ -1,11 +1,20 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"io"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
+	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/pipeline/kafka"
+	"github.com/tocsin-project/tocsin/processors/correlate"
 	"github.com/tocsin-project/tocsin/processors/detect"
 )
 
@@ -50,7 +59,94 @@ GROWTH_DBS names a JSON file with each database's capacity and extent.`,
 				return detect.RunGrowth(in, cmd.OutOrStdout(), dbs)
 			},
 		},
+		newDetectShow(), newDetectForget(),
 	)
+	return cmd
+}
+
+// maxStateTime bounds the time that reading detect's state takes.
+const maxStateTime = 2 * time.Minute
+
+func newDetectShow() *cobra.Command {
+	var config string
+	cmd := &cobra.Command{
+		Use:   "show -c FILE [SERIES]",
+		Short: "Say what the running detectors have learnt of a series",
+		Long: `Show reads the state that the detect role keeps in Kafka and says of each key of a growth rule (or of those that contain
+SERIES) what is usual there, where it stands, and what dismissed alarms have done to the bar. It changes nothing.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := LoadConfig(config)
+			if err != nil {
+				return err
+			}
+			set, err := cfg.Rules.load()
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), maxStateTime)
+			defer cancel()
+			found := 0
+			start := func() pipeline.Correlator { return correlate.New(set, correlate.Config{}) }
+			err = kafka.ReadState(ctx, cfg.Kafka, zap.NewNop(), start, func(c pipeline.Correlator) error {
+				engine := c.(*correlate.Engine)
+				for _, k := range engine.Learned() {
+					lines := strings.Join(engine.Explain(k[0], k[1]), "\n  ")
+					if len(args) == 0 || strings.Contains(k[0]+" "+k[1]+"\n"+lines, args[0]) {
+						found++
+						fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n  %s\n", k[0], k[1], lines)
+					}
+				}
+				return nil
+			})
+			if err == nil && found == 0 {
+				return errors.New("there is no such series")
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVarP(&config, "config", "c", "", "configuration file")
+	_ = cmd.MarkFlagRequired("config")
+	return cmd
+}
+
+func newDetectForget() *cobra.Command {
+	var config string
+	cmd := &cobra.Command{
+		Use:   "forget -c FILE RULE KEY",
+		Short: "Let the running detectors forget what they have learnt of a key",
+		Long: `Forget tells the detect role to forget a key of a growth rule, as 'tocsin detect show' names it: what was usual, and what was
+dismissed. An open alert of it is resolved. It begins to learn with the next sample.`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := LoadConfig(config)
+			if err != nil {
+				return err
+			}
+			set, err := cfg.Rules.load()
+			if err != nil {
+				return err
+			}
+			r, err := findRule(set, args[0])
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), maxStateTime)
+			defer cancel()
+			producer, err := kafka.NewProducer(ctx, cfg.Kafka, zap.NewNop())
+			if err != nil {
+				return err
+			}
+			now := time.Now()
+			worker := producer.Worker()
+			err = worker.Publish(ctx, &pipeline.Batch{Signals: []pipeline.Signal{
+				{Kind: pipeline.SignalForget, Rule: r.ID, Version: r.Version, Digest: r.Digest, Key: args[1], Time: now, Ingest: now},
+			}})
+			return errors.Join(err, worker.Flush(ctx), producer.Close(ctx))
+		},
+	}
+	cmd.Flags().StringVarP(&config, "config", "c", "", "configuration file")
+	_ = cmd.MarkFlagRequired("config")
 	return cmd
 }
 

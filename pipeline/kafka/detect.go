@@ -301,53 +301,82 @@ func sendFound(out *pipeline.Output, produce func(*kgo.Record)) error {
 	return nil
 }
 
-// restore makes the state of a partition as its last owner committed it, by reading its changelog to the end. An owner's
-// transaction that is still open is waited for: the broker ends it at its timeout.
+// restore makes the state of a partition as its last owner committed it.
 func (d *Detect) restore(ctx context.Context, partition int32) (member, error) {
-	state := d.stage.open()
-	opts, err := d.cfg.options(d.log)
+	state, started, records := d.stage.open(), time.Now(), 0
+	err := readChangelog(ctx, d.cfg, d.log, d.stage.state, partition, func(key, value []byte) error {
+		records++
+		return state.Restore(key, value)
+	})
 	if err != nil {
-		return member{}, err
+		return member{}, fmt.Errorf("restore state of partition %d: %w", partition, err)
 	}
-	started, records := time.Now(), 0
+	state.Commit()
+	d.log.Debug("state restored", zap.Int32("partition", partition), zap.Int("records", records), zap.Duration("elapsed", time.Since(started)))
+	return state, nil
+}
+
+// ReadState gives what detect has written of its state, as it is now, to the correlator that start makes for each partition,
+// and then that to show. It changes nothing.
+func ReadState(ctx context.Context, cfg Config, log *zap.Logger, start func() pipeline.Correlator, show func(pipeline.Correlator) error) error {
+	partitions, err := samePartitions(ctx, cfg, log, StateTopic)
+	if err != nil {
+		return err
+	}
+	for n := range partitions {
+		c := start()
+		if err := readChangelog(ctx, cfg, log, StateTopic, int32(n), c.Restore); err != nil {
+			return fmt.Errorf("read state of partition %d: %w", n, err)
+		}
+		if err := show(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readChangelog reads a partition of a changelog to its end. An owner's transaction that is still open is waited for: the
+// broker ends it at its timeout.
+func readChangelog(ctx context.Context, cfg Config, log *zap.Logger, topic string, partition int32, f func(key, value []byte) error) error {
+	opts, err := cfg.options(log)
+	if err != nil {
+		return err
+	}
 	client, err := kgo.NewClient(append(opts,
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{d.stage.state: {partition: kgo.NewOffset().AtStart()}}),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {partition: kgo.NewOffset().AtStart()}}),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // the end of the log may be the mark of a transaction
 		kgo.FetchMaxWait(500*time.Millisecond),
 	)...)
 	if err != nil {
-		return member{}, fmt.Errorf("restore state of partition %d: %w", partition, err)
+		return err
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	starts, err := admin.ListStartOffsets(ctx, d.stage.state)
-	ends, err2 := admin.ListEndOffsets(ctx, d.stage.state)
+	starts, err := admin.ListStartOffsets(ctx, topic)
+	ends, err2 := admin.ListEndOffsets(ctx, topic)
 	if err := errors.Join(err, err2); err != nil {
-		return member{}, fmt.Errorf("restore state of partition %d: %w", partition, err)
+		return err
 	}
-	start, _ := starts.Lookup(d.stage.state, partition)
-	end, ok := ends.Lookup(d.stage.state, partition)
+	start, _ := starts.Lookup(topic, partition)
+	end, ok := ends.Lookup(topic, partition)
 	if !ok || end.Err != nil {
-		return member{}, fmt.Errorf("restore state: topic %s has no partition %d; it needs as many as %s: %w", d.stage.state, partition, d.stage.topics[0], end.Err)
+		return fmt.Errorf("topic %s has no partition %d, it needs as many as there are inputs: %w", topic, partition, end.Err)
 	}
 	for next := start.Offset; next < end.Offset; {
 		fetches := client.PollFetches(ctx)
 		if err := fetches.Err0(); err != nil {
-			return member{}, fmt.Errorf("restore state of partition %d: %w", partition, err)
+			return err
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			next = r.Offset + 1
 			if !r.Attrs.IsControl() {
-				records++
-				err = errors.Join(err, state.Restore(r.Key, r.Value))
+				err = errors.Join(err, f(r.Key, r.Value))
 			}
 		})
 		if err != nil {
-			return member{}, fmt.Errorf("restore state of partition %d: %w", partition, err)
+			return err
 		}
 	}
-	state.Commit()
-	d.log.Debug("state restored", zap.Int32("partition", partition), zap.Int("records", records), zap.Duration("elapsed", time.Since(started)))
-	return state, nil
+	return nil
 }

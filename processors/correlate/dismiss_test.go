@@ -64,3 +64,24 @@ func TestDismiss(t *testing.T) {
 		t.Fatal("there was no alert to dismiss")
 	}
 }
+
+// TestForget: a key that is to be forgotten leaves nothing behind, and its open alert is resolved.
+func TestForget(t *testing.T) {
+	e, out := New(load(t, growthRule), Config{}), &pipeline.Output{Now: t0}
+	var last pipeline.Signal
+	attack(t, func(s pipeline.Signal) {
+		if len(out.Alerts) == 0 {
+			e.Process(&s, out)
+			last = s
+		}
+	})
+	if got := e.Learned(); len(got) != 1 || got[0] != [2]string{"G", "db-1"} {
+		t.Fatalf("learned is %v", got)
+	}
+	for _, key := range []string{"another", "db-1"} {
+		e.Process(&pipeline.Signal{Kind: pipeline.SignalForget, Rule: "G", Version: 1, Digest: last.Digest, Key: key, Time: last.Time}, out)
+	}
+	if n := len(out.Alerts); n != 2 || out.Alerts[1].Status != pipeline.StatusResolved || e.Keys() != 0 {
+		t.Errorf("%d alerts, %d keys", n, e.Keys())
+	}
+}

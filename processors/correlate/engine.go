@@ -1,6 +1,7 @@
 package correlate
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -169,16 +170,20 @@ func (e *Engine) swap(set *rule.Set, out *pipeline.Output) {
 			continue
 		}
 		for _, key := range slices.Sorted(maps.Keys(r.keys)) {
-			k := r.keys[key]
-			e.touchKey(k)
-			c := e.at(k)
-			c.out.Now, c.out.Alerts = out.Now, out.Alerts
-			k.judge.close(c)
-			e.said(c.out.Alerts[len(out.Alerts):])
-			out.Alerts = c.out.Alerts
-			e.forget(k)
+			e.end(r.keys[key], out)
 		}
 	}
+}
+
+// end forgets a key, and resolves what it has open.
+func (e *Engine) end(k *keyed, out *pipeline.Output) {
+	e.touchKey(k)
+	c := e.at(k)
+	c.out.Now, c.out.Alerts = out.Now, out.Alerts
+	k.judge.close(c)
+	e.said(c.out.Alerts[len(out.Alerts):])
+	out.Alerts = c.out.Alerts
+	e.forget(k)
 }
 
 func (e *Engine) use(set *rule.Set) {
@@ -242,6 +247,19 @@ func (e *Engine) Explain(id, key string) []string {
 	return r.keys[key].judge.explain(r.rule)
 }
 
+// Learned returns the keys of the rules that learn what is usual, as rule and key, sorted.
+func (e *Engine) Learned() (all [][2]string) {
+	for id, r := range e.rules {
+		if r.rule.Kind == rule.Growth {
+			for key := range r.keys {
+				all = append(all, [2]string{id, key})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b [2]string) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) })
+	return all
+}
+
 // Watermark returns the event time up to which everything is expected to have come; ok is false before there is one.
 func (e *Engine) Watermark() (t time.Time, ok bool) {
 	return time.Unix(0, e.watermark).UTC(), e.watermark != minTime
@@ -260,8 +278,14 @@ func (e *Engine) Process(s *pipeline.Signal, out *pipeline.Output) {
 		e.stats.Foreign++
 		return
 	}
-	if s.Kind == pipeline.SignalDismiss {
+	switch s.Kind {
+	case pipeline.SignalDismiss:
 		e.dismiss(r, s.EventID)
+		return
+	case pipeline.SignalForget:
+		if k := r.keys[s.Key]; k != nil {
+			e.end(k, out)
+		}
 		return
 	}
 	if t < e.watermark-e.behind(r) {

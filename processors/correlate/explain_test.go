@@ -26,7 +26,8 @@ func TestExplainSaysWhatIsMissing(t *testing.T) {
 		{"T", "x", []string{"1 entries in the last window of 2m; it fires when failed >= 6 && ips >= 3 || sent > 2000", "n = 1", "failed = 1", "ips = 0", "sent = 7"}},
 		{"S", "x", []string{"step a: 1 of 2 within 5m, and 0 that came before their turn", "step b: 0 of 1 within 3m, and 1 that came before their turn", "step c: 0 of 1 within 0s, and 0 that came before their turn"}},
 		{"A", "x", []string{"waits for what is expected until 2026-11-23T10:00:23Z"}},
-		{"G", "db-1", []string{"1 events of evidence are remembered; an attack is 10 within minutes above the usual", "db-1: 5 bytes at 2026-11-23T10:00:04Z"}},
+		{"G", "db-1", []string{"1 events of evidence are remembered; an attack is 10 within minutes above the usual", "db-1: 5 bytes at 2026-11-23T10:00:04Z",
+			"  stands at ok, score 0.00", "  activity is measured in nothing yet, learnt from 0 ticks of five minutes or more; a day of them is needed before it judges"}},
 		{"T", "nobody", nil},
 		{"none", "x", nil},
 	} {

@@ -249,6 +249,9 @@ func (g *growth) explain(r *rule.Rule) []string {
 		len(g.evidence), r.Steps[g.evidenceStep(r)].Count)}
 	for _, one := range g.series {
 		lines = append(lines, fmt.Sprintf("%s: %.0f bytes at %s", one.name, one.size, formatTime(one.time)))
+		for _, line := range one.grower.Profile() {
+			lines = append(lines, "  "+line)
+		}
 		lines = append(lines, explainEpisode(one.episode)...)
 	}
 	return lines
