@@ -27,7 +27,9 @@ func gram(s string) uint32 {
 	return uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24
 }
 
-func (s *substrings) hash(g uint32) uint32 { return g * 0x9e3779b1 >> s.shift }
+const gramPrime = 0x9e3779b1
+
+func (s *substrings) hash(g uint32) uint32 { return g * gramPrime >> s.shift }
 
 func (s *substrings) add(text string, rule int32) {
 	if len(text) >= 4 {
@@ -89,16 +91,23 @@ func (s *substrings) in(v string, yield func([]int32) bool) bool {
 	if s.bits == nil {
 		return true
 	}
-	for i := 0; i+4 <= len(v); i++ {
-		g := gram(v[i:])
-		if h := s.hash(g); s.bits[h/64]&(1<<(h%64)) == 0 {
-			continue
-		}
-		for _, sub := range s.grams[g] {
-			if i >= sub.at && strings.HasPrefix(v[i-sub.at:], sub.text) && !yield(sub.rules) {
-				return false
+	if len(v) < 4 {
+		return true
+	}
+	g, shift, table := gram(v), s.shift, s.bits
+	for end := 4; ; end++ {
+		if h := g * gramPrime >> shift; table[h/64]&(1<<(h%64)) != 0 {
+			i := end - 4
+			for _, sub := range s.grams[g] {
+				if i >= sub.at && strings.HasPrefix(v[i-sub.at:], sub.text) && !yield(sub.rules) {
+					return false
+				}
 			}
 		}
+		if end == len(v) {
+			break
+		}
+		g = g>>8 | uint32(v[end])<<24
 	}
 	return true
 }

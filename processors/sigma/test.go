@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -75,8 +76,12 @@ func (p *pattern) needs(into []need) []need {
 	return into
 }
 
-// regexpTest searches a regular expression, case-sensitive unless it says otherwise.
-type regexpTest struct{ re *regexp.Regexp }
+// regexpTest searches a regular expression, case-sensitive unless it says otherwise. Most texts lack a literal that each
+// match holds, and are not searched at all.
+type regexpTest struct {
+	re       *regexp.Regexp
+	literals []need
+}
 
 func newRegexpTest(v *node, m *modifiers) (test, error) {
 	expression := v.text
@@ -87,13 +92,21 @@ func newRegexpTest(v *node, m *modifiers) (test, error) {
 	if err != nil {
 		return nil, v.errorf("regular expression: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 	}
-	return &regexpTest{re}, nil
+	return &regexpTest{re, regexpNeeds(re.String())}, nil
 }
 
-func (t *regexpTest) String() string                  { return "/" + t.re.String() }
-func (t *regexpTest) cost() int                       { return 500 }
-func (t *regexpTest) holds(v *value, _ *Matcher) bool { return t.re.MatchString(v.raw) }
-func (t *regexpTest) needs(into []need) []need        { return append(into, regexpNeeds(t.re.String())...) }
+func (t *regexpTest) String() string           { return "/" + t.re.String() }
+func (t *regexpTest) cost() int                { return 500 }
+func (t *regexpTest) needs(into []need) []need { return append(into, t.literals...) }
+
+func (t *regexpTest) holds(v *value, m *Matcher) bool {
+	for _, any := range t.literals {
+		if low := m.folded(v); !slices.ContainsFunc(any, func(k indexKey) bool { return strings.Contains(low, k.text) }) {
+			return false
+		}
+	}
+	return t.re.MatchString(v.raw)
+}
 
 // cidrTest holds for an address of the network. The two families never match each other, mapped addresses neither.
 type cidrTest struct{ network netip.Prefix }

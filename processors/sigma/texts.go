@@ -1,6 +1,6 @@
 package sigma
 
-import "slices"
+import "strings"
 
 // texts finds, in one look at a folded text, everything filed under what it is, begins with, ends with or contains. The
 // index files rules in it; an atom with many values files its values, and asks whether anything is found.
@@ -19,9 +19,9 @@ func (x *texts) add(k indexKey, rule int32) {
 		}
 		x.equal[k.text] = append(x.equal[k.text], rule)
 	case keyPrefix:
-		x.prefix.add(k.text, rule)
+		x.prefix.add(k.text, rule, false)
 	case keySuffix:
-		x.suffix.add(k.text, rule)
+		x.suffix.add(k.text, rule, true)
 	case keyContains:
 		x.contains.add(k.text, rule)
 	}
@@ -35,38 +35,86 @@ func (x *texts) in(low string) func(yield func([]int32) bool) {
 				return
 			}
 		}
-		for _, n := range x.prefix.lengths {
-			if n > len(low) {
-				break
-			}
-			if rules := x.prefix.rules[low[:n]]; rules != nil && !yield(rules) {
-				return
-			}
+		if x.prefix.in(low, false, yield) && x.suffix.in(low, true, yield) {
+			x.contains.in(low, yield)
 		}
-		for _, n := range x.suffix.lengths {
-			if n > len(low) {
-				break
-			}
-			if rules := x.suffix.rules[low[len(low)-n:]]; rules != nil && !yield(rules) {
-				return
-			}
-		}
-		x.contains.in(low, yield)
 	}
 }
 
-// affixes finds rules by beginnings, or by ends: one look-up for each length that there is, in rising order.
+// affixes finds rules by beginnings, or by ends. Texts are filed under their outermost eight bytes, or four: one look-up
+// each, whatever their lengths.
 type affixes struct {
-	lengths []int
-	rules   map[string][]int32
+	eight map[uint64][]affix
+	four  map[uint32][]affix
+	short []affix // of less than four bytes
 }
 
-func (a *affixes) add(text string, rule int32) {
-	if a.rules == nil {
-		a.rules = map[string][]int32{}
+type affix struct {
+	text  string
+	rules []int32
+}
+
+func (a *affixes) add(text string, rule int32, end bool) {
+	file := func(list []affix) []affix {
+		for i := range list {
+			if list[i].text == text {
+				list[i].rules = append(list[i].rules, rule)
+				return list
+			}
+		}
+		return append(list, affix{text, []int32{rule}})
 	}
-	if i, known := slices.BinarySearch(a.lengths, len(text)); !known {
-		a.lengths = slices.Insert(a.lengths, i, len(text))
+	switch n := len(text); {
+	case n >= 8:
+		if a.eight == nil {
+			a.eight = map[uint64][]affix{}
+		}
+		k := outer8(text, end)
+		a.eight[k] = file(a.eight[k])
+	case n >= 4:
+		if a.four == nil {
+			a.four = map[uint32][]affix{}
+		}
+		k := outer4(text, end)
+		a.four[k] = file(a.four[k])
+	default:
+		a.short = file(a.short)
 	}
-	a.rules[text] = append(a.rules[text], rule)
+}
+
+// in yields the rules of each text that low begins with, or with end set ends with.
+func (a *affixes) in(low string, end bool, yield func([]int32) bool) bool {
+	has := strings.HasPrefix
+	if end {
+		has = strings.HasSuffix
+	}
+	give := func(list []affix) bool {
+		for i := range list {
+			if has(low, list[i].text) && !yield(list[i].rules) {
+				return false
+			}
+		}
+		return true
+	}
+	if len(low) >= 8 && a.eight != nil && !give(a.eight[outer8(low, end)]) {
+		return false
+	}
+	if len(low) >= 4 && a.four != nil && !give(a.four[outer4(low, end)]) {
+		return false
+	}
+	return give(a.short)
+}
+
+func outer8(s string, end bool) uint64 {
+	if end {
+		s = s[len(s)-8:]
+	}
+	return uint64(gram(s)) | uint64(gram(s[4:]))<<32
+}
+
+func outer4(s string, end bool) uint32 {
+	if end {
+		s = s[len(s)-4:]
+	}
+	return gram(s)
 }
