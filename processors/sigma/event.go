@@ -99,17 +99,23 @@ func (t *fieldTree) kid(key string) *fieldTree {
 // maxDepth bounds the nesting of an event.
 const maxDepth = 256
 
-// readJSON takes the fields that rules read, and for keywords all values, from one JSON object.
+var errJSON = errors.New("no valid JSON")
+
+// readJSON takes the fields that rules read, and for keywords all values, from one JSON object. It checks the grammar as it
+// goes: after an error part of the values is there.
 func (m *Matcher) readJSON(line []byte) error {
-	if !json.Valid(line) {
-		return errors.New("no valid JSON")
-	}
 	t := &m.tokens
 	t.Reset(line)
 	if !t.Next() || t.Delim != '{' {
 		return errors.New("no JSON object")
 	}
-	return m.readObject(&m.program.fields, 1)
+	if err := m.readObject(&m.program.fields, 1); err != nil {
+		return err
+	}
+	if t.Next() || t.Err != nil { // something stands behind it
+		return errJSON
+	}
+	return nil
 }
 
 // readObject reads the object whose brace is the current token.
@@ -118,23 +124,43 @@ func (m *Matcher) readObject(at *fieldTree, depth int) error {
 		return fmt.Errorf("nested more than %d levels", maxDepth)
 	}
 	t := &m.tokens
-	for t.Next() {
-		switch {
-		case t.Delim == '}':
-			return nil
-		case t.IsKey:
-			var kid *fieldTree
-			if at != nil && at.kids != nil {
-				kid = at.kids[string(m.key(t.Value))]
-			}
-			t.Next() // the colon
-			t.Next()
-			if err := m.readValue(kid, depth); err != nil {
-				return err
-			}
+	if !t.Next() {
+		return errJSON
+	}
+	if t.Delim == '}' {
+		return nil
+	}
+	for {
+		if !t.IsKey || t.Value[0] != '"' {
+			return errJSON
+		}
+		var kid *fieldTree
+		if at != nil && at.kids != nil {
+			kid = at.kids[string(m.key(t.Value))]
+		}
+		if !t.Next() || t.Delim != ':' || !t.Next() {
+			return errJSON
+		}
+		if err := m.readValue(kid, depth); err != nil {
+			return err
+		}
+		if more, err := m.readNext('}'); !more {
+			return err
 		}
 	}
-	return errors.New("the object is not closed")
+}
+
+// readNext reads what follows a member: a comma and the first token of the next one, or the end.
+func (m *Matcher) readNext(end json.Delim) (more bool, err error) {
+	t := &m.tokens
+	switch {
+	case !t.Next():
+	case t.Delim == end:
+		return false, nil
+	case t.Delim == ',' && t.Next():
+		return true, nil
+	}
+	return false, errJSON
 }
 
 // key returns a key without its blanks: rules write them so.
@@ -169,18 +195,22 @@ func (m *Matcher) readValue(at *fieldTree, depth int) error {
 		if depth++; depth > maxDepth {
 			return fmt.Errorf("nested more than %d levels", maxDepth)
 		}
-		for t.Next() {
-			switch t.Delim {
-			case ']':
-				return nil
-			case ',':
-			default:
-				if err := m.readValue(at, depth); err != nil {
-					return err
-				}
+		if !t.Next() {
+			return errJSON
+		}
+		for more := t.Delim != ']'; more; {
+			err := m.readValue(at, depth)
+			if err == nil {
+				more, err = m.readNext(']')
+			}
+			if err != nil {
+				return err
 			}
 		}
-		return errors.New("the array is not closed")
+		return nil
+	case 0:
+	default:
+		return errJSON
 	}
 	if !m.program.keywords && (at == nil || at.slot < 0) {
 		return nil

@@ -97,6 +97,10 @@ func (m *Matcher) see(s *scope, e *pipeline.Event) []*Rule {
 		if at := strings.IndexByte(e.Raw, '{'); at >= 0 { // a syslog header may stand before it
 			read = m.readJSON(bytesOf(e.Raw[at:])) == nil
 		}
+		if !read { // what was read of it goes
+			m.begin()
+			m.readColumns(s, e)
+		}
 	}
 	if !read && m.program.keywords {
 		m.add(nil, newText(e.Raw))

@@ -324,3 +324,39 @@ func BenchmarkPublicRules(b *testing.B) {
 	}
 	b.ReportMetric(float64(m.Candidates)/float64(n), "candidates/op")
 }
+
+// TestGrammar: a line is read where it is valid JSON, and not otherwise, however it is broken.
+func TestGrammar(t *testing.T) {
+	m := Load([]File{{Path: "r", Data: []byte("title: t\nid: r\nlogsource: {product: p}\ndetection: {s: {a.b: x}, k: [y], condition: s or k}")}}, Options{}).Compile(nil).NewMatcher()
+	r := rand.New(rand.NewPCG(11, 12))
+	const tokens = `{}[]:,""\u0041nulltruefalse-01.5e+9 ` + "\x01\xff"
+	good := []string{`{}`, ` {"a":{"b":["x",1,{}, []]},"c":null} `, `{"a.b":"\u0041\n","k":[[1e5,-0.1,true],false]}`, `{"a":{"b":{"c":{"d":[{"e":1}]}}}}`}
+	valid := 0
+	for range 200_000 {
+		line := []byte(good[r.IntN(len(good))])
+		for range r.IntN(3) {
+			switch i := r.IntN(len(line)); r.IntN(3) {
+			case 0:
+				line = slices.Delete(line, i, i+1)
+			case 1:
+				line = slices.Insert(line, i, tokens[r.IntN(len(tokens))])
+			default:
+				line[i] = tokens[r.IntN(len(tokens))]
+			}
+			if len(line) == 0 {
+				break
+			}
+		}
+		trimmed := strings.TrimLeft(string(line), " \t\r\n")
+		want := json.Valid(line) && strings.HasPrefix(trimmed, "{")
+		if want {
+			valid++
+		}
+		if _, err := m.JSON(line); (err == nil) != want {
+			t.Fatalf("%q: %v, valid %t", line, err, want)
+		}
+	}
+	if valid < 20_000 {
+		t.Errorf("only %d lines were valid", valid)
+	}
+}
