@@ -60,7 +60,7 @@ Exit status: 0 fine, 1 the answer is "no" (findings, failed tests, rejected inpu
 		newDemo(), newDev(), newRun(),
 		newReceive(), newSend(), newSample(),
 		newParse(), newSources(), newCheck(),
-		newRules(), newReplay(), newAlert(), newSigma(),
+		newRules(), newReplay(), newAlert(), newSigma(), newDLQ(), newAudit(),
 		newDetect(),
 		newMigrate(), newBackup(), newRestore(), newSQL(),
 	)

@@ -195,10 +195,7 @@ func (c *Consumer) dispatch(topic string, fetched *kgo.FetchPartition) {
 		},
 	}
 	for i, r := range fetched.Records {
-		b.Records[i] = pipeline.Record{Offset: r.Offset, Time: r.Timestamp.UTC(), Key: r.Key, Value: r.Value}
-		for _, h := range r.Headers {
-			b.Records[i].Headers = append(b.Records[i].Headers, pipeline.Header{Key: h.Key, Value: h.Value})
-		}
+		b.Records[i] = record(r)
 	}
 	p.high.Store(fetched.HighWatermark)
 	// Pause before the batch is handed over: its release is what resumes.
