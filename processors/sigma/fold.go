@@ -9,19 +9,24 @@ import (
 // appendFold appends s in one spelling for all cases: Unicode simple case folding, in which every rune keeps being one
 // rune (full folding would change lengths, and `?` would match another number of them). Bytes that are no UTF-8 stay.
 func appendFold(dst []byte, s string) []byte {
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c < utf8.RuneSelf {
-			if 'A' <= c && c <= 'Z' {
-				c += 'a' - 'A'
-			}
-			dst = append(dst, c)
-			i++
-			continue
+	from := len(dst)
+	dst = append(dst, s...)
+	for i, c := range dst[from:] {
+		if c >= utf8.RuneSelf {
+			return appendFoldRunes(dst[:from+i], s[i:])
 		}
+		if 'A' <= c && c <= 'Z' {
+			dst[from+i] = c + 'a' - 'A'
+		}
+	}
+	return dst
+}
+
+func appendFoldRunes(dst []byte, s string) []byte {
+	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])
 		if r == utf8.RuneError && n == 1 {
-			dst = append(dst, c)
+			dst = append(dst, s[i])
 		} else {
 			dst = utf8.AppendRune(dst, foldRune(r))
 		}

@@ -7,14 +7,21 @@ import (
 
 // substrings finds rules by what a text contains. A literal of four bytes and more is filed under that of its windows of
 // four bytes which the fewest others have; one pass over the text looks each window up in a bit table, and only on a hit
-// in the map. That is faster here than an Aho-Corasick automaton, whose transitions for thousands of literals do not stay
+// in the table of windows. That is faster here than an Aho-Corasick automaton, whose transitions for thousands of literals do not stay
 // in the cache.
 type substrings struct {
 	short []substring
 	long  map[string]*substring
-	grams map[uint32][]*substring
 	bits  []uint64 // which hashes of windows exist
 	shift uint8
+	// table holds the windows by open addressing, a quarter full or less; it is only looked into on a hit in bits.
+	table      []gramSlot
+	tableShift uint8
+}
+
+type gramSlot struct {
+	gram     uint32
+	literals []*substring // none: the slot is free
 }
 
 type substring struct {
@@ -67,7 +74,9 @@ func (s *substrings) file() {
 	size := max(9, bits.Len(uint(len(s.long)*32))) // one bit in 32 or fewer is set
 	s.shift = uint8(32 - size)
 	s.bits = make([]uint64, 1<<size/64)
-	s.grams = make(map[uint32][]*substring, len(s.long))
+	size = bits.Len(uint(len(s.long) * 4))
+	s.tableShift = uint8(32 - size)
+	s.table = make([]gramSlot, 1<<size)
 	for _, sub := range s.long {
 		for i := 0; i+4 <= len(sub.text); i++ {
 			if count[gram(sub.text[i:])] < count[gram(sub.text[sub.at:])] {
@@ -77,7 +86,18 @@ func (s *substrings) file() {
 		g := gram(sub.text[sub.at:])
 		h := s.hash(g)
 		s.bits[h/64] |= 1 << (h % 64)
-		s.grams[g] = append(s.grams[g], sub)
+		slot := s.slot(g)
+		slot.gram, slot.literals = g, append(slot.literals, sub)
+	}
+}
+
+// slot returns the window's place in the table, or a free one.
+func (s *substrings) slot(g uint32) *gramSlot {
+	for i := g * gramPrime >> s.tableShift; ; i++ {
+		slot := &s.table[i&uint32(len(s.table)-1)]
+		if slot.gram == g || slot.literals == nil {
+			return slot
+		}
 	}
 }
 
@@ -98,7 +118,7 @@ func (s *substrings) in(v string, yield func([]int32) bool) bool {
 	for end := 4; ; end++ {
 		if h := g * gramPrime >> shift; table[h/64]&(1<<(h%64)) != 0 {
 			i := end - 4
-			for _, sub := range s.grams[g] {
+			for _, sub := range s.slot(g).literals {
 				if i >= sub.at && strings.HasPrefix(v[i-sub.at:], sub.text) && !yield(sub.rules) {
 					return false
 				}
