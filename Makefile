@@ -83,6 +83,10 @@ kills: deps ## kill the pipeline 200 times at random, under load
 storm: deps ## 100,000 matching events of 10,000 hosts: each team gets its cap, none is lost
 	STORM=1 $(GO) test -run TestStorm -count=1 -v ./cmd/tocsin
 
+.PHONY: oracles
+oracles: ## the rule engine against slow and plain versions of itself, over 10,000 random streams of each kind (a quarter of an hour)
+	$(GO) test -timeout 2h -run 'Oracle|Trace|Changelog' ./processors/correlate -seeds 10000
+
 .PHONY: bench
 bench: ## benchmarks of the hot paths, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./...
