@@ -1,10 +1,10 @@
 package rule
 
 import (
+	"maps"
 	"math"
 	"math/bits"
 	"slices"
-	"strings"
 )
 
 // indexOp is a condition that the index knows to look up.
@@ -152,6 +152,8 @@ type fieldIndexes struct {
 	always []int // steps without a necessary condition that can be looked up
 	fields []fieldIndex
 	attrs  map[string]*textIndex
+	// attrNames are those of attrs.
+	attrNames filter
 }
 
 type fieldIndex struct {
@@ -252,11 +254,12 @@ func (p *planner) file(steps []stepRef, numbers []int) *fieldIndexes {
 		}
 	}
 	for _, name := range order {
-		byField[name].contains.file()
+		byField[name].file()
 		x.fields = append(x.fields, fieldIndex{textFields[name], byField[name]})
 	}
+	x.attrNames = newFilter(slices.Collect(maps.Keys(x.attrs)))
 	for _, t := range x.attrs {
-		t.contains.file()
+		t.file()
 	}
 	slices.Sort(x.wanted)
 	x.wanted = slices.Compact(x.wanted)
@@ -283,156 +286,12 @@ func (x *fieldIndexes) candidates(e *event, into stepSet) {
 	}
 	if len(x.attrs) > 0 {
 		for i := range e.Attrs {
-			if t := x.attrs[e.Attrs[i].Key]; t != nil && e.Attrs[i].Value != "" {
-				t.lookup(e.Attrs[i].Value, into)
+			a := &e.Attrs[i]
+			if !x.attrNames.has(a.Key) || a.Value == "" {
+				continue
 			}
-		}
-	}
-}
-
-// textIndex files steps under the values of one text.
-type textIndex struct {
-	present  []int
-	equal    map[string][]int
-	prefix   affixes
-	suffix   affixes
-	contains substrings
-}
-
-func (t *textIndex) add(k indexKey, step int) {
-	switch k.op {
-	case keyPresent:
-		t.present = append(t.present, step)
-	case keyEqual:
-		if t.equal == nil {
-			t.equal = map[string][]int{}
-		}
-		t.equal[k.value] = append(t.equal[k.value], step)
-	case keyPrefix:
-		t.prefix.add(k.value, step)
-	case keySuffix:
-		t.suffix.add(k.value, step)
-	case keyContains:
-		t.contains.add(k.value, step)
-	}
-}
-
-func (t *textIndex) lookup(v string, into stepSet) {
-	into.addAll(t.present)
-	if t.equal != nil {
-		into.addAll(t.equal[v])
-	}
-	for _, n := range t.prefix.lengths {
-		if n <= len(v) {
-			into.addAll(t.prefix.steps[v[:n]])
-		}
-	}
-	for _, n := range t.suffix.lengths {
-		if n <= len(v) {
-			into.addAll(t.suffix.steps[v[len(v)-n:]])
-		}
-	}
-	t.contains.lookup(v, into)
-}
-
-// affixes finds steps by beginnings, or by ends: one look-up for each length that there is.
-type affixes struct {
-	lengths []int
-	steps   map[string][]int
-}
-
-func (a *affixes) add(value string, step int) {
-	if a.steps == nil {
-		a.steps = map[string][]int{}
-	}
-	known := false
-	for _, n := range a.lengths {
-		known = known || n == len(value)
-	}
-	if !known {
-		a.lengths = append(a.lengths, len(value))
-	}
-	a.steps[value] = append(a.steps[value], step)
-}
-
-// substrings finds steps by what a text contains. Literals of four bytes and more are filed under that of their windows
-// of four bytes which the fewest others have: one pass over the text looks each window up in a bit table, and only on a
-// hit in the map.
-type substrings struct {
-	short []substring
-	long  []substring
-	grams map[uint32][]substring
-	bits  *[1 << 9]uint64 // which hashes of grams exist
-}
-
-type substring struct {
-	text  string
-	at    int // offset of the window that it is filed under
-	steps []int
-}
-
-func gram(s string) uint32 {
-	return uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24
-}
-
-func gramHash(g uint32) uint32 { return g * 0x9e3779b1 >> 17 } // 15 bits
-
-func (s *substrings) add(text string, step int) {
-	list := &s.short
-	if len(text) >= 4 {
-		list = &s.long
-	}
-	for i := range *list {
-		if (*list)[i].text == text {
-			(*list)[i].steps = append((*list)[i].steps, step)
-			return
-		}
-	}
-	*list = append(*list, substring{text: text, steps: []int{step}})
-}
-
-// file files the long literals, once all are known.
-func (s *substrings) file() {
-	count := map[uint32]int{}
-	for _, sub := range s.long {
-		for i := 0; i+4 <= len(sub.text); i++ {
-			count[gram(sub.text[i:])]++
-		}
-	}
-	if len(s.long) == 0 {
-		return
-	}
-	s.bits, s.grams = new([1 << 9]uint64), make(map[uint32][]substring, len(s.long))
-	for _, sub := range s.long {
-		for i := 0; i+4 <= len(sub.text); i++ {
-			if count[gram(sub.text[i:])] < count[gram(sub.text[sub.at:])] {
-				sub.at = i
-			}
-		}
-		g := gram(sub.text[sub.at:])
-		h := gramHash(g)
-		s.bits[h/64] |= 1 << (h % 64)
-		s.grams[g] = append(s.grams[g], sub)
-	}
-}
-
-func (s *substrings) lookup(v string, into stepSet) {
-	for i := range s.short {
-		if strings.Contains(v, s.short[i].text) {
-			into.addAll(s.short[i].steps)
-		}
-	}
-	if len(s.grams) == 0 {
-		return
-	}
-	for i := 0; i+4 <= len(v); i++ {
-		g := gram(v[i:])
-		if h := gramHash(g); s.bits[h/64]&(1<<(h%64)) == 0 {
-			continue
-		}
-		for _, sub := range s.grams[g] {
-			if i >= sub.at && strings.HasPrefix(v[i-sub.at:], sub.text) {
-				into.addAll(sub.steps)
+			if t := x.attrs[a.Key]; t != nil {
+				t.lookup(a.Value, into)
 			}
 		}
 	}
