@@ -575,7 +575,8 @@ const stateVersion = 2
 // Dirty calls f for every state that has changed since the last Commit: the records of a compacted changelog. A nil
 // value means that the state is gone. The slices are valid until f returns. The order is that of the changes.
 func (e *Engine) Dirty(f func(key, value []byte)) {
-	var key, value []byte
+	key, value := e.tx.key, e.tx.value
+	defer func() { e.tx.key, e.tx.value = key, value }()
 	for _, u := range e.tx.keys {
 		k := u.key
 		if k.isDead() && k.rule.keys[k.key] != nil {

@@ -442,7 +442,7 @@ func (w *window) expire(c *call) {
 			if e == nil || !e.Open {
 				w.notes = notes{}
 			}
-		case n >= 64 || 2*n >= len(w.entries): // moving the rest costs as much as there is of it
+		case 8*n >= len(w.entries): // moving the rest costs as much as there is of it
 			w.drop(c.rule, n)
 		}
 	}

@@ -14,6 +14,8 @@ type transaction struct {
 	number    uint32
 	keys      []undoKey
 	arena     []byte
+	key       []byte // of a record of the changelog, with its value: memory that Dirty uses again
+	value     []byte
 	origins   []undoOrigin
 	stats     Stats
 	watermark int64
