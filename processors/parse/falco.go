@@ -69,24 +69,32 @@ func parseFalco(in *Input, out *Out) error {
 		return falcoEvent(in.Data, out)
 	}
 	eachLine(in, out, func(l string) error {
-		priority, text, ok := falcoLine(l)
-		if !ok {
+		if !falcoLog(out, l) {
 			return errors.New("falco: line is not 'time: Priority text'")
 		}
-		e := out.Event("detection")
-		e.Raw, e.Title, e.Severity, e.Disposition = l, text, falcoSeverity(priority), pipeline.DispositionDetected
-		stamp := strings.TrimSuffix(firstWord(l), ":")
-		if stamp[2] == ':' {
-			if clock, err := time.Parse("15:04:05.999999999", stamp); err == nil {
-				e.Time = clockTime(clock, in.Time())
-			}
-		} else if t := parseTime(stamp); !t.IsZero() {
-			e.Time = t
-		}
-		e.SetAttr("falco.priority", priority)
 		return nil
 	})
 	return nil
+}
+
+// falcoLog reads a line of Falco's text, where it is one.
+func falcoLog(out *Out, l string) bool {
+	priority, text, ok := falcoLine(l)
+	if !ok {
+		return false
+	}
+	e := out.Event("detection")
+	e.Raw, e.Title, e.Severity, e.Disposition = l, text, falcoSeverity(priority), pipeline.DispositionDetected
+	stamp := strings.TrimSuffix(firstWord(l), ":")
+	if stamp[2] == ':' {
+		if clock, err := time.Parse("15:04:05.999999999", stamp); err == nil {
+			e.Time = clockTime(clock, e.Time)
+		}
+	} else if t := parseTime(stamp); !t.IsZero() {
+		e.Time = t
+	}
+	e.SetAttr("falco.priority", priority)
+	return true
 }
 
 // clockTime is the last time before now that a clock showed that.

@@ -40,9 +40,11 @@ type gitleaksFinding struct {
 	OldFile    string `json:"file"`
 	OldCommit  string `json:"commit"`
 	OldAuthor  string `json:"author"`
+	OldEmail   string `json:"email"`
 	OldDate    string `json:"date"`
 	OldRepo    string `json:"repo"`
 	OldRepoURL string `json:"repoURL"`
+	OldLink    string `json:"leakURL"`
 }
 
 // gitleaksPart is a finding with its text. Its two layouts differ by the case of their keys.
@@ -76,12 +78,12 @@ func parseGitleaks(in *Input, out *Out) error {
 		e.Title = rule + " in " + file
 		e.Rule = rule
 		e.Commit = commitOf(first(f.Commit, f.OldCommit))
-		e.Actor = first(f.Email, f.Author, f.OldAuthor)
+		e.Actor = first(f.Email, f.OldEmail, f.Author, f.OldAuthor)
 		e.Time = parseTime(first(f.Date, f.OldDate))
 		e.Repo = repoOf(first(f.OldRepoURL, f.OldRepo))
 		e.SetAttr("code.file.path", file)
 		e.SetAttr("code.line.number", positive(line))
-		e.SetAttr("url.full", f.Link)
+		e.SetAttr("url.full", first(f.Link, f.OldLink))
 		secret := first(f.Secret, f.Offender)
 		e.SetAttr("credential", out.Secret(secret))
 		out.Secret(f.Match)

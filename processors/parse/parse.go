@@ -187,7 +187,7 @@ func (o *Out) reject(line int, data []byte, reason string) {
 // attribute "credential". Where the secret shows a public id, events with that fingerprint get it as "credential.id":
 // it is all that the logs of its use will know.
 func (o *Out) Secret(secret string) (fingerprint string) {
-	if len(strings.Trim(secret, "*")) < 4 { // masked already, or too short to be told from ordinary text
+	if len(secret) < 4 || isMasked(secret) { // too short to be told from ordinary text, or the tool's word for all that it masks
 		return ""
 	}
 	o.secrets = append(o.secrets, secret)

@@ -145,7 +145,9 @@ func readSSHD(s string) authVerdict {
 		return v
 	case "Accepted":
 		v := authVerdict{event: "auth.success"}
-		v.method, rest, _ = strings.Cut(rest, " for ")
+		if v.method, rest, _ = strings.Cut(rest, " for "); rest == "" || strings.Contains(v.method, " ") {
+			return authVerdict{event: "log"} // "Accepted certificate ID ...": whether it lets in, another line tells
+		}
 		v.client(rest)
 		return v
 	case "Invalid", "Illegal":
@@ -159,6 +161,31 @@ func readSSHD(s string) authVerdict {
 	case "Disconnecting:":
 		if user, ok := strings.CutPrefix(rest, "Too many authentication failures"); ok {
 			return authVerdict{event: "auth.failed", trace: true, user: strings.TrimPrefix(user, " for "), reason: "too many authentication failures"}
+		}
+	case "Account":
+		if user, ok := strings.CutSuffix(rest, " has expired"); ok {
+			return authVerdict{event: "auth.failed", trace: true, user: user, reason: "account has expired"}
+		}
+	case "Login":
+		if rest, ok := strings.CutPrefix(rest, "restricted for "); ok {
+			v := authVerdict{event: "auth.failed", trace: true}
+			v.user, v.reason, _ = strings.Cut(rest, ": ")
+			return v
+		}
+	case "drop":
+		// "drop connection #11 from [192.0.2.1]:333 on [...]:22 past MaxStartups" or, from 9.8 on, "penalty: ..."
+		if _, from, ok := strings.Cut(rest, " from ["); ok {
+			v := authVerdict{event: "log", reason: "connection refused"}
+			var at string
+			if v.address, at, ok = strings.Cut(from, "]:"); ok {
+				v.port = at[:digits(at)]
+			}
+			if _, why, ok := strings.Cut(at, "penalty: "); ok {
+				v.reason = "penalty: " + why
+			} else if strings.Contains(at, "MaxStartups") {
+				v.reason = "MaxStartups"
+			}
+			return v
 		}
 	case "User":
 		if user, reason, ok := strings.Cut(rest, " not allowed because "); ok {

@@ -343,6 +343,8 @@ func (l *syslogLine) event(out *Out) *pipeline.Event {
 		e = postgresSyslog(out, l.text)
 	case isWebServer(app) && accessLine(out, l.text) == nil:
 		e = &out.batch.Events[len(out.batch.Events)-1]
+	case app == "falco" && falcoLog(out, l.text):
+		e = &out.batch.Events[len(out.batch.Events)-1]
 	case strings.HasPrefix(l.text, "pam_") && app != "CRON" && app != "cron" && app != "crond":
 		v := readPAM(l.text)
 		e = out.Event(v.event)
