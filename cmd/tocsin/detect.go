@@ -72,8 +72,9 @@ func newDetectShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show -c FILE [SERIES]",
 		Short: "Say what the running detectors have learnt of a series",
-		Long: `Show reads the state that the detect role keeps in Kafka and says of each key of a growth rule (or of those that contain
-SERIES) what is usual there, where it stands, and what dismissed alarms have done to the bar. It changes nothing.`,
+		Long: `Show reads the state that the detect role keeps in Kafka and says of each key of a rule of kind growth, anomaly or silence (or
+of those that contain SERIES) what was learnt, where it stands, and what dismissed alarms have done to the bar. It
+changes nothing.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := LoadConfig(config)
@@ -115,7 +116,7 @@ func newDetectForget() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "forget -c FILE RULE KEY",
 		Short: "Let the running detectors forget what they have learnt of a key",
-		Long: `Forget tells the detect role to forget a key of a growth rule, as 'tocsin detect show' names it: what was usual, and what was
+		Long: `Forget tells the detect role to forget a key, as 'tocsin detect show' names it: what was usual, and what was
 dismissed. An open alert of it is resolved. It begins to learn with the next sample.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -23,8 +23,11 @@ type anomaly struct {
 	pending  []sample // not judged yet, by time and then by value
 	born     int64    // time of the first
 	last     int64    // time of the last that was judged; 0 before the first
-	context  alert.Context
-	episode  *alert.Episode
+	// raised is the least score that fires since an alert was dismissed: half-way from what that one had to 1.
+	raised    float64
+	dismissed int64
+	context   alert.Context
+	episode   *alert.Episode
 }
 
 type sample struct {
@@ -65,7 +68,7 @@ func (k *anomaly) judge(c *call, one sample) {
 	}
 	k.last = one.time
 	v := k.detector.Observe(time.Unix(0, one.time), one.value)
-	if v.Score < c.rule.Score || one.time < k.born+int64(c.rule.Learn) {
+	if v.Score < k.bar(c.rule, one.time) || one.time < k.born+int64(c.rule.Learn) {
 		return
 	}
 	e := k.episode
@@ -78,6 +81,29 @@ func (k *anomaly) judge(c *call, one sample) {
 		alert.Metric{Name: "score", Value: v.Score})
 	e.Explanation = v.Explain()
 	e.Fire(c.rule, &k.context, one.time, time.Unix(0, one.time), rule.LevelWarn, &c.out)
+}
+
+// bar is the least score that fires: the rule's, or more for some weeks after a false positive.
+func (k *anomaly) bar(r *rule.Rule, t int64) float64 {
+	if t < k.dismissed+int64(dismissHolds) {
+		return max(k.raised, r.Score)
+	}
+	return r.Score
+}
+
+// dismissHolds is how long a dismissal holds.
+const dismissHolds = 20 * 24 * time.Hour
+
+func (k *anomaly) found(r *rule.Rule, alertID uuid.UUID) bool { return isOf(k.episode, r, alertID) }
+
+func (k *anomaly) dismiss(r *rule.Rule, _ uuid.UUID) {
+	score := r.Score
+	for _, m := range k.episode.Metrics {
+		if m.Name == "score" {
+			score = max(score, m.Value)
+		}
+	}
+	k.raised, k.dismissed = (1+max(score, k.bar(r, k.last)))/2, k.last
 }
 
 func (k *anomaly) expire(c *call) {
@@ -133,6 +159,9 @@ func (k *anomaly) explain(r *rule.Rule) []string {
 	if k.last != 0 {
 		lines = append(lines, fmt.Sprintf("last judged: %s; anomalies matter from %s on", formatTime(k.last), formatTime(k.born+int64(r.Learn))))
 	}
+	if k.bar(r, k.last) > r.Score {
+		lines = append(lines, fmt.Sprintf("a dismissed alert raises the score that fires to %.2f, from %.2f", k.bar(r, k.last), r.Score))
+	}
 	return append(lines, explainEpisode(k.episode)...)
 }
 
@@ -140,6 +169,8 @@ func (k *anomaly) encode(b []byte) []byte {
 	b = appendState(b, k.detector)
 	b = binary.AppendVarint(b, k.born)
 	b = binary.AppendVarint(b, k.last)
+	b = binary.AppendUvarint(b, math.Float64bits(k.raised))
+	b = binary.AppendVarint(b, k.dismissed)
 	b = binary.AppendUvarint(b, uint64(len(k.pending)))
 	for _, one := range k.pending {
 		b = binary.AppendVarint(b, one.time)
@@ -153,6 +184,7 @@ func (k *anomaly) encode(b []byte) []byte {
 func (k *anomaly) decode(d *decoder) {
 	d.state(k.detector)
 	k.born, k.last = d.varint(), d.varint()
+	k.raised, k.dismissed = math.Float64frombits(d.uvarint()), d.varint()
 	for range d.count() {
 		k.pending = append(k.pending, sample{d.varint(), math.Float64frombits(d.uvarint()), d.uuid()})
 	}

@@ -85,3 +85,48 @@ func TestForget(t *testing.T) {
 		t.Errorf("%d alerts, %d keys", n, e.Keys())
 	}
 }
+
+// TestDismissedAnomaly: what a person called false does not fire again, until it is forgotten.
+func TestDismissedAnomaly(t *testing.T) {
+	set := load(t, anomalyRule)
+	var events []pipeline.Event
+	seconds := 0.0
+	for i := range 1000 {
+		bytes := uint64(100 + i%7)
+		if i == 400 || i == 600 || i == 999 {
+			bytes = 5000
+		}
+		if seconds += 300; i > 900 {
+			seconds += 8 * 3600
+		}
+		events = append(events, pipeline.Event{Time: at(seconds), Type: "flow", Actor: "a", Bytes: bytes})
+	}
+	fired := func(dismiss bool) (times []int) {
+		e, out := New(set, Config{}), &pipeline.Output{Now: t0}
+		all := signals(t, set, 0, events...)
+		for i := range all {
+			e.Process(&all[i], out)
+			for _, a := range out.Alerts {
+				if a.Status != pipeline.StatusFiring {
+					continue
+				}
+				times = append(times, i)
+				if dismiss {
+					e.Process(&pipeline.Signal{Kind: pipeline.SignalDismiss, Rule: "Y", Version: 1, Digest: all[i].Digest, EventID: a.ID}, out)
+				}
+			}
+			out.Alerts = nil
+		}
+		e.Process(&pipeline.Signal{Kind: pipeline.SignalWatermark, Origin: all[0].Origin, Time: at(seconds + 3600)}, out)
+		for range out.Alerts {
+			times = append(times, len(all))
+		}
+		return times
+	}
+	if got := fired(false); len(got) != 3 {
+		t.Fatalf("three jumps fired at %v", got)
+	}
+	if got := fired(true); len(got) != 2 || got[0] > 402 || got[1] < 999 {
+		t.Errorf("with the first dismissed they fired at %v, want the first and, a month later, the last", got)
+	}
+}

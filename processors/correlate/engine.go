@@ -250,7 +250,7 @@ func (e *Engine) Explain(id, key string) []string {
 // Learned returns the keys of the rules that learn what is usual, as rule and key, sorted.
 func (e *Engine) Learned() (all [][2]string) {
 	for id, r := range e.rules {
-		if r.rule.Kind == rule.Growth {
+		if r.rule.Kind == rule.Growth || r.rule.Kind == rule.Anomaly || r.rule.Kind == rule.Silence {
 			for key := range r.keys {
 				all = append(all, [2]string{id, key})
 			}
@@ -309,19 +309,34 @@ func (e *Engine) Feed(out *pipeline.Output) {
 	}
 }
 
+// learner is a judge that learns from a false positive.
+type learner interface {
+	// found reports whether the alert is of the key.
+	found(r *rule.Rule, alertID uuid.UUID) bool
+	// dismiss asks more of the series that the alert is of, for a time.
+	dismiss(r *rule.Rule, alertID uuid.UUID)
+}
+
 // dismiss tells the detector whose alert was a false positive.
 func (e *Engine) dismiss(r *ruleState, alertID uuid.UUID) {
 	for _, k := range r.keys {
-		g, ok := k.judge.(*growth)
+		l, ok := k.judge.(learner)
 		if !ok {
 			return // only detectors learn
 		}
-		if one := g.of(r.rule, alertID); one >= 0 {
+		if l.found(r.rule, alertID) {
 			e.touchKey(k)
-			k.judge.(*growth).series[one].grower.Dismiss()
+			l.dismiss(r.rule, alertID)
 			return
 		}
 	}
+}
+
+// isOf reports whether the alert is one of the episode's.
+func isOf(e *alert.Episode, r *rule.Rule, alertID uuid.UUID) bool {
+	return e != nil && slices.ContainsFunc(r.Subscriptions, func(s rule.Subscription) bool {
+		return alert.ID(r, s.Team, r.DedupKey(e.Key), e.Start) == alertID
+	})
 }
 
 // arrive notes where an input partition is. It reports whether the signal is a match that was not seen before.
@@ -570,7 +585,7 @@ const (
 )
 
 // stateVersion is the first byte of every encoded state.
-const stateVersion = 2
+const stateVersion = 3
 
 // Dirty calls f for every state that has changed since the last Commit: the records of a compacted changelog. A nil
 // value means that the state is gone. The slices are valid until f returns. The order is that of the changes.

@@ -183,13 +183,16 @@ func (g *growth) find(name string) *series {
 	return one
 }
 
-// of returns the index of the series that the alert is of, or -1.
-func (g *growth) of(r *rule.Rule, alertID uuid.UUID) int {
-	return slices.IndexFunc(g.series, func(one *series) bool {
-		return one.episode != nil && slices.ContainsFunc(r.Subscriptions, func(s rule.Subscription) bool {
-			return alert.ID(r, s.Team, r.DedupKey(one.episode.Key), one.episode.Start) == alertID
-		})
-	})
+func (g *growth) found(r *rule.Rule, alertID uuid.UUID) bool {
+	return slices.ContainsFunc(g.series, func(one *series) bool { return isOf(one.episode, r, alertID) })
+}
+
+func (g *growth) dismiss(r *rule.Rule, alertID uuid.UUID) {
+	for _, one := range g.series {
+		if isOf(one.episode, r, alertID) {
+			one.grower.Dismiss()
+		}
+	}
 }
 
 // regrow returns a detector with another capacity that remembers what g does.
