@@ -5,6 +5,8 @@ import "github.com/prometheus/client_golang/prometheus"
 // Metrics are the workers' counters, shared by all of them. For every topic, events = stored + dropped in the long run:
 // what is in open chunks is the difference.
 type Metrics struct {
+	Progress Progress
+
 	records  *prometheus.CounterVec // by topic
 	bytes    *prometheus.CounterVec // by topic
 	events   *prometheus.CounterVec // by topic
@@ -50,7 +52,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		reached:  gauge("watermark_timestamp_seconds", "Event time that the partition has reached.", "topic", "partition"),
 	}
 	signals := prometheus.NewCounter(prometheus.CounterOpts{Name: "tocsin_ingest_signals_total", Help: "Signals sent to detect."})
-	reg.MustRegister(signals)
+	m.Progress.workers = map[*progress]struct{}{}
+	reg.MustRegister(signals, &m.Progress)
 	m.signals = signals
 	return m
 }

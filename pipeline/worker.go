@@ -50,8 +50,10 @@ type Worker struct {
 	Log     *zap.Logger
 	Metrics *Metrics
 
-	next    int64                // first offset that is not stored yet
-	to      int64                // first offset behind the open chunk
+	next    int64     // first offset that is not stored yet
+	to      int64     // first offset behind the open chunk
+	last    time.Time // Kafka's time of the last record in it
+	shown   *progress
 	maxTime time.Time            // highest event time seen
 	quiet   int                  // ticks since the last batch
 	clock   [idleTicks]time.Time // what Now said at the last ticks, the oldest first
@@ -70,6 +72,9 @@ const (
 // the position that was committed, or the partition's start; plan is the chunk that was under way then, nil if none was.
 func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Chunk) error {
 	w.next, w.to = next, next
+	shown, end := w.Metrics.Progress.begin(w.Partition, w.Now, w.High, next)
+	defer end()
+	w.shown = shown
 	if err := w.watermark(ctx); err != nil {
 		return err
 	}
@@ -147,6 +152,8 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 func (w *Worker) append(ctx context.Context, b *Batch) error {
 	defer b.Release()
 	from, to := b.Span().From, b.Span().To
+	w.last = b.Records[len(b.Records)-1].Time
+	w.shown.begun(b.Records[0].Time)
 	for _, p := range w.Processors {
 		if err := p.Process(ctx, b); err != nil {
 			return fmt.Errorf("process offsets %d to %d: %w", from, to, err)
@@ -223,6 +230,7 @@ func (w *Worker) flush(ctx context.Context, plan *Chunk) error {
 		return err
 	}
 	w.next, w.to = c.To, c.To
+	w.shown.done(c.To, w.last)
 	m, topic, partition := w.Metrics, w.Partition.Topic, strconv.Itoa(int(w.Partition.Partition))
 	m.stored.WithLabelValues(topic).Add(float64(rows))
 	m.chunk.Observe(float64(rows))
@@ -279,6 +287,7 @@ func (w *Worker) retry(ctx context.Context, what string, step func() error) erro
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		w.Metrics.retries.WithLabelValues(what).Inc()
+		w.shown.retries.Store(&what)
 		w.Log.Warn("retry", zap.String("step", what), zap.Int("attempt", attempt), zap.Error(err),
 			zap.String("topic", w.Partition.Topic), zap.Int32("partition", w.Partition.Partition))
 		select {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -238,4 +240,67 @@ func crashing(t *testing.T, seed uint64) string {
 		return "rows of offsets that the topic does not have"
 	}
 	return ""
+}
+
+// TestProgress: a worker whose warehouse is away is behind and stuck, by the clock of others; when it is back, neither.
+func TestProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		warehouse, offsets := pipelinetest.NewWarehouse(), pipelinetest.NewOffsets()
+		w, sink := newWorker(warehouse, offsets, pipeline.Limits{Rows: 2, Bytes: 1 << 20, Interval: time.Second})
+		reg := prometheus.NewRegistry()
+		w.Metrics = pipeline.NewMetrics(reg)
+		w.High = func() int64 { return 12 }
+		var away atomic.Bool
+		away.Store(true)
+		sink.Fail = func(bool) error {
+			if away.Load() {
+				return errors.New("connection refused")
+			}
+			return nil
+		}
+		in := make(chan *pipeline.Batch, 1)
+		done := make(chan error)
+		go func() { done <- w.Run(t.Context(), in, 10, nil) }()
+		synctest.Wait()
+		if errs := w.Metrics.Progress.Stuck(0); len(errs) > 0 {
+			t.Errorf("an idle worker is stuck: %v", errs)
+		}
+		in <- batch(10, 11)
+		time.Sleep(90 * time.Second)
+		errs := w.Metrics.Progress.Stuck(time.Minute)
+		if len(errs) != 1 || !strings.Contains(errs[0].Error(), "raw/3: nothing behind offset 10 has been stored for 1m30s; insert is retried") {
+			t.Errorf("stuck: %v", errs)
+		}
+		if offsets, seconds := gauge(t, reg, "tocsin_ingest_lag_offsets"), gauge(t, reg, "tocsin_ingest_lag_seconds"); offsets != 2 || seconds != 90 {
+			t.Errorf("lag %v offsets, %v seconds; want 2, 90", offsets, seconds)
+		}
+		away.Store(false)
+		time.Sleep(10 * time.Second)
+		if errs := w.Metrics.Progress.Stuck(0); len(errs) > 0 {
+			t.Errorf("still stuck: %v", errs)
+		}
+		if offsets, seconds := gauge(t, reg, "tocsin_ingest_lag_offsets"), gauge(t, reg, "tocsin_ingest_lag_seconds"); offsets != 0 || seconds != 0 {
+			t.Errorf("lag %v offsets, %v seconds at the end; want none", offsets, seconds)
+		}
+		close(in)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// gauge returns the only value of a metric.
+func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
 }

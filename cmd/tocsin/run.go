@@ -233,8 +233,12 @@ func (a *app) ready() []error {
 	if err := a.db.Ping(ctx); err != nil {
 		return []error{fmt.Errorf("clickhouse: %w", err)}
 	}
-	return nil
+	return a.metrics.Progress.Stuck(stuckAfter + a.cfg.Flush.Interval)
 }
+
+// stuckAfter is how long a partition's chunk may take to be stored before /readyz calls it stuck: longer than ClickHouse
+// takes to restart.
+const stuckAfter = time.Minute
 
 // warnings returns what is wrong although the pipeline does its work: what was in use before a file was changed stays.
 func (a *app) warnings() []error {

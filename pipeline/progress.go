@@ -1,0 +1,118 @@
+package pipeline
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Progress is how far the workers of a process are. Workers note it, metrics and /readyz ask for it; a worker that hangs in
+// a step is seen, for nobody waits for it. It is a prometheus.Collector.
+type Progress struct {
+	mu      sync.Mutex
+	workers map[*progress]struct{}
+}
+
+// progress is that of one worker. The zero times are 0, times are Unix nanoseconds.
+type progress struct {
+	partition TopicPartition
+	now       func() time.Time
+	high      func() int64
+	stored    atomic.Int64 // first offset that is not stored
+	reached   atomic.Int64 // Kafka's time of the last record that is stored, or of the first that was read
+	busy      atomic.Int64 // since when there are records that are not stored
+	retries   atomic.Pointer[string]
+}
+
+// begin adds a worker whose clock is now; the func that it returns takes it away.
+func (p *Progress) begin(tp TopicPartition, now func() time.Time, high func() int64, next int64) (*progress, func()) {
+	w := &progress{partition: tp, now: now, high: high}
+	w.stored.Store(next)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.workers[w] = struct{}{}
+	return w, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.workers, w)
+	}
+}
+
+func (w *progress) begun(record time.Time) {
+	w.busy.CompareAndSwap(0, time.Now().UnixNano())
+	w.reached.CompareAndSwap(0, record.UnixNano())
+}
+
+func (w *progress) done(next int64, record time.Time) {
+	w.stored.Store(next)
+	w.busy.Store(0)
+	w.retries.Store(nil)
+	if !record.IsZero() {
+		w.reached.Store(record.UnixNano())
+	}
+}
+
+func (p *Progress) snapshot() []*progress {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]*progress, 0, len(p.workers))
+	for w := range p.workers {
+		all = append(all, w)
+	}
+	slices.SortFunc(all, func(a, b *progress) int {
+		return cmp.Or(cmp.Compare(a.partition.Topic, b.partition.Topic), cmp.Compare(a.partition.Partition, b.partition.Partition))
+	})
+	return all
+}
+
+// Stuck returns the partitions of which records have been waiting to be stored for longer than the bound, with what is
+// being tried.
+func (p *Progress) Stuck(bound time.Duration) []error {
+	var errs []error
+	for _, w := range p.snapshot() {
+		busy := w.busy.Load()
+		if busy == 0 {
+			continue
+		}
+		if since := time.Since(time.Unix(0, busy)); since > bound {
+			what := ""
+			if step := w.retries.Load(); step != nil {
+				what = "; " + *step + " is retried, the log says why"
+			}
+			errs = append(errs, fmt.Errorf("%s/%d: nothing behind offset %d has been stored for %v%s",
+				w.partition.Topic, w.partition.Partition, w.stored.Load(), since.Round(time.Second), what))
+		}
+	}
+	return errs
+}
+
+var (
+	lagOffsets = prometheus.NewDesc("tocsin_ingest_lag_offsets", "Offsets that are not stored yet, as of the last fetch.", []string{"topic", "partition"}, nil)
+	lagSeconds = prometheus.NewDesc("tocsin_ingest_lag_seconds", "Age of the last record that is stored, while newer ones are not; 0 at the end of the partition.", []string{"topic", "partition"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (p *Progress) Describe(out chan<- *prometheus.Desc) {
+	out <- lagOffsets
+	out <- lagSeconds
+}
+
+// Collect implements prometheus.Collector.
+func (p *Progress) Collect(out chan<- prometheus.Metric) {
+	for _, w := range p.snapshot() {
+		behind := max(0, w.high()-w.stored.Load())
+		age := 0.0
+		if reached := w.reached.Load(); behind > 0 && reached > 0 {
+			age = max(0, w.now().Sub(time.Unix(0, reached)).Seconds())
+		}
+		partition := strconv.Itoa(int(w.partition.Partition))
+		out <- prometheus.MustNewConstMetric(lagOffsets, prometheus.GaugeValue, float64(behind), w.partition.Topic, partition)
+		out <- prometheus.MustNewConstMetric(lagSeconds, prometheus.GaugeValue, age, w.partition.Topic, partition)
+	}
+}
