@@ -75,6 +75,10 @@ $(KAFKA_LIBS): cmd/tocsin/testdata/kafka/pom.xml
 	mvn -q -B -f $< dependency:copy-dependencies -DoutputDirectory=$@.part
 	mv $@.part $@ && touch $@
 
+.PHONY: faults
+faults: ## every kind of Kafka's requests fails with every error
+	$(GO) test -run TestFaults -parallel 16 ./pipeline/kafka -thorough
+
 .PHONY: kills
 kills: deps ## kill the pipeline 200 times at random, under load
 	$(GO) test -run TestKilledPipeline -v -kills 200 -timeout 30m ./cmd/tocsin

@@ -24,6 +24,12 @@ import (
 // broker starts a kfake cluster with the raw topic and tocsin's own.
 func broker(t *testing.T, opts ...kfake.Opt) Config {
 	t.Helper()
+	cfg, _ := brokers(t, opts...)
+	return cfg
+}
+
+func brokers(t *testing.T, opts ...kfake.Opt) (Config, *kfake.Cluster) {
+	t.Helper()
 	cluster, err := kfake.NewCluster(append(opts, kfake.NumBrokers(1), kfake.SeedTopics(3, "raw"))...)
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +40,7 @@ func broker(t *testing.T, opts ...kfake.Opt) Config {
 	if err := EnsureTopics(t.Context(), cfg, zaptest.NewLogger(t)); err != nil {
 		t.Fatal(err)
 	}
-	return cfg
+	return cfg, cluster
 }
 
 func client(t *testing.T, cfg Config, opts ...kgo.Opt) *kgo.Client {
@@ -178,7 +184,7 @@ func TestConsumerEndsWhileTheWarehouseIsDown(t *testing.T) {
 
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(40 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}
