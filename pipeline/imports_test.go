@@ -19,6 +19,7 @@ var allowed = map[string][]string{
 	"sql":                   {"schemas"},
 	"pipeline":              {"schemas"},
 	"pipeline/file":         {"pipeline"},
+	"pipeline/bridge":       {"pipeline"},
 	"pipeline/kafka":        {"pipeline"},
 	"pipeline/clickhouse":   {"pipeline", "schemas", "sql"},
 	"pipeline/embedded":     {},

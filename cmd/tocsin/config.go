@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/pipeline/bridge"
 	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
 	"github.com/tocsin-project/tocsin/pipeline/kafka"
 	"github.com/tocsin-project/tocsin/pipeline/receive"
@@ -35,6 +36,7 @@ type Config struct {
 	Enrich     enrich.Config    `yaml:"enrich"`
 	Rules      RulesConfig      `yaml:"rules"`
 	Alerts     alert.DeskConfig `yaml:"alerts"`
+	Bridges    []bridge.Config  `yaml:"bridges"`
 	Flush      FlushConfig      `yaml:"flush"`
 	Receive    receive.Config   `yaml:"receive"`
 	Sample     sample.Config    `yaml:"sample"`
@@ -134,6 +136,11 @@ func (c *Config) expandSecrets() error {
 			secrets[fmt.Sprintf("receive.routes[%d].secrets[%d]", i, j)] = &r.Secrets[j]
 		}
 	}
+	for i := range c.Bridges {
+		for name, s := range map[string]*string{"url": &c.Bridges[i].URL, "secret": &c.Bridges[i].Secret, "key": &c.Bridges[i].Key} {
+			secrets[fmt.Sprintf("bridges[%d].%s", i, name)] = s
+		}
+	}
 	for i := range c.Sample.Databases {
 		secrets[fmt.Sprintf("sample.databases[%d].dsn", i)] = &c.Sample.Databases[i].DSN
 	}
@@ -164,6 +171,9 @@ func (c *Config) validate() error {
 	want(c.Kafka.Partitions > 0, "kafka.partitions: %d, want 1 or more", c.Kafka.Partitions)
 	want(len(c.ClickHouse.Addrs) > 0, "clickhouse.addrs: none is given")
 	want(c.Alerts.PerMinute >= 5 && c.Alerts.PerMinute <= 10_000, "alerts.per_minute: %d, want 5 to 10000", c.Alerts.PerMinute)
+	if err := bridge.Check(c.Bridges); err != nil {
+		errs = append(errs, err)
+	}
 	want(c.Flush.Rows > 0 && c.Flush.Rows <= 1<<20, "flush.rows: %d, want 1 to %d", c.Flush.Rows, 1<<20)
 	want(c.Flush.Bytes > 0 && c.Flush.Bytes <= 256<<20, "flush.bytes: %d, want 1 to %d", c.Flush.Bytes, 256<<20)
 	want(c.Flush.Interval >= 100*time.Millisecond && c.Flush.Interval <= time.Minute, "flush.interval: %v, want 100ms to 1m", c.Flush.Interval)

@@ -61,6 +61,7 @@ Exit status: 0 fine, 1 the answer is "no" (findings, failed tests, rejected inpu
 		newReceive(), newSend(), newSample(),
 		newParse(), newSources(), newCheck(),
 		newRules(), newReplay(), newAlert(), newSigma(), newDLQ(), newAudit(),
+		newBridge(),
 		newDetect(),
 		newMigrate(), newBackup(), newRestore(), newSQL(),
 	)

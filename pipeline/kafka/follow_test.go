@@ -1,0 +1,109 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/pipeline/bridge"
+)
+
+// TestFollowMissesNothing produces alerts while a bridge is up, down, and up again, and expects each at the peer once, what
+// was there before the bridge at none, and what the peer refuses among the dead letters.
+func TestFollowMissesNothing(t *testing.T) {
+	cfg := broker(t)
+	log := zaptest.NewLogger(t)
+	var mu sync.Mutex
+	var came []string
+	peer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		id := r.Header.Get("Webhook-Id")
+		if strings.HasPrefix(id, pipeline.NewID("3").String()) {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		came = append(came, id)
+	}))
+	t.Cleanup(peer.Close)
+	producer := client(t, cfg)
+	send := func(n int) string {
+		t.Helper()
+		a := &pipeline.Alert{ID: pipeline.NewID(fmt.Sprint(n)), Version: 1, Status: pipeline.StatusFiring, Team: "sec", DedupKey: fmt.Sprint(n), Title: "t", EventIDs: []uuid.UUID{}}
+		value, err := pipeline.EncodeAlert(a, "tocsin/test", time.Now())
+		if err == nil {
+			err = producer.ProduceSync(t.Context(), &kgo.Record{Topic: AlertsPrefix + "sec", Key: []byte(a.DedupKey), Value: value}).FirstErr()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.ID.String() + ".1"
+	}
+	run := func() (stop func()) {
+		b, err := bridge.New(bridge.Config{Name: "b", Kind: "webhook", URL: peer.URL, Key: "k", PerMinute: 6000}, log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- Follow(ctx, cfg, "b", b.Deliver, b.Refresh, log) }()
+		return func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	arrived := func(want ...string) {
+		t.Helper()
+		waitFor(t, fmt.Sprint(want), func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(came) == len(want)
+		})
+		for _, id := range want {
+			if strings.Count(strings.Join(came, " "), id) != 1 {
+				t.Errorf("%s is not there once: %v", id, came)
+			}
+		}
+	}
+	send(0) // nobody is called for what was before
+	stop := run()
+	waitForGroup(t, cfg, cfg.Group+"-bridge-b")
+	one := send(1)
+	arrived(one)
+	stop()
+	two := send(2) // perhaps the first of its partition
+	stop = run()
+	arrived(one, two)
+	send(3)
+	four := send(4)
+	arrived(one, two, four)
+	stop()
+	reader := client(t, cfg, kgo.ConsumeTopics(DeadLetterTopic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	fetches := reader.PollFetches(t.Context())
+	if letters := fetches.Records(); len(letters) != 1 || !strings.Contains(string(letters[0].Value), "400 Bad Request") {
+		t.Errorf("%d dead letters", len(letters))
+	}
+}
+
+// waitForGroup waits until the group has its positions.
+func waitForGroup(t *testing.T, cfg Config, group string) {
+	t.Helper()
+	adm := kadm.NewClient(client(t, cfg))
+	waitFor(t, "the group's positions", func() bool {
+		offsets, err := adm.FetchOffsets(t.Context(), group)
+		return err == nil && len(offsets) > 0
+	})
+}
