@@ -293,7 +293,7 @@ func (e *Engine) Process(s *pipeline.Signal, out *pipeline.Output) {
 		return
 	}
 	e.stats.Signals++
-	k := e.touch(r, s.Key)
+	k := e.touch(r, s.Key, out)
 	e.judge(k, s, out)
 }
 
@@ -494,14 +494,13 @@ func (e *Engine) advance(out *pipeline.Output) {
 	}
 }
 
-// touch returns the state of a key, made or found, and saves it for a rollback.
-func (e *Engine) touch(r *ruleState, key string) *keyed {
+// touch returns the state of a key, made or found, and saves it for a rollback. What a key that has to go for it has open is
+// resolved: nobody else would end it.
+func (e *Engine) touch(r *ruleState, key string, out *pipeline.Output) *keyed {
 	k := r.keys[key]
 	if k == nil {
 		if len(r.keys) >= e.cfg.MaxKeys {
-			oldest := r.touched.next
-			e.touchKey(oldest)
-			e.forget(oldest)
+			e.end(r.touched.next, out)
 			e.stats.Evicted++
 		}
 		k = &keyed{rule: r, key: key, judge: newJudge(r.rule)}

@@ -598,6 +598,26 @@ func TestEvictionIsFair(t *testing.T) {
 	}
 }
 
+// An alert whose key is forgotten for others is resolved: nothing would end it any more.
+func TestEvictionEndsWhatIsOpen(t *testing.T) {
+	set := load(t, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1h")
+	e, out := New(set, Config{MaxKeys: 2}), &pipeline.Output{}
+	var in []pipeline.Event
+	for i := range 3 {
+		in = append(in, pipeline.Event{Time: at(float64(i)), Type: "c", Actor: fmt.Sprint("a-", i)})
+	}
+	for _, s := range signals(t, set, 0, in...) {
+		e.Process(&s, out)
+	}
+	var said []string
+	for _, a := range out.Alerts {
+		said = append(said, a.DedupKey+" "+a.Status)
+	}
+	if got, want := strings.Join(said, ", "), "M|a-0 firing, M|a-1 firing, M|a-0 resolved, M|a-2 firing"; got != want {
+		t.Errorf("said %s, want %s", got, want)
+	}
+}
+
 // Input partitions that fall silent hold the watermark back until the caller's clock says that they are idle.
 func TestIdlePartitions(t *testing.T) {
 	set := load(t, thresholdRule)
