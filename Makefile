@@ -11,7 +11,7 @@ export CGO_ENABLED = 0
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: deps
 deps: ## fetch the embedded ClickHouse (pinned by version and hash) into the user's cache
@@ -94,6 +94,10 @@ oracles: ## the rule engine against slow and plain versions of itself, over 10,0
 .PHONY: bench
 bench: ## benchmarks of the hot paths, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: bench-ingest
+bench-ingest: deps build ## tocsin as shipped, Kafka to ClickHouse: events/s, CPU and memory
+	$(GO) run ./bench/ingest
 
 .PHONY: vuln
 vuln: ## known vulnerabilities in what we depend on

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -57,6 +58,7 @@ type Worker struct {
 	maxTime time.Time            // highest event time seen
 	quiet   int                  // ticks since the last batch
 	clock   [idleTicks]time.Time // what Now said at the last ticks, the oldest first
+	piece   Batch                // records under way, and their events
 }
 
 const (
@@ -98,6 +100,7 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 				return w.flush(ctx, nil)
 			}
 			w.quiet = 0
+			last := len(in) == 0
 			for b != nil {
 				var rest *Batch
 				if plan != nil && b.Span().To > plan.To {
@@ -133,6 +136,9 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 				}
 				b = rest
 			}
+			if last {
+				w.piece = Batch{} // its events would keep the records' memory for as long as nothing comes
+			}
 		case <-flush.C:
 			if err := w.flush(ctx, nil); err != nil {
 				return err
@@ -148,9 +154,25 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 	}
 }
 
-// append takes one batch through the processors into the open chunk and hands on what it has to say.
+// pieceRecords is how many records go through the processors together. What they and their events take stays in the
+// processor's cache from step to step, and is used again by the next piece.
+const pieceRecords = 256
+
+// append takes the records of a batch through the processors, into the open chunk.
 func (w *Worker) append(ctx context.Context, b *Batch) error {
 	defer b.Release()
+	for records := range slices.Chunk(b.Records, pieceRecords) {
+		w.piece.TopicPartition, w.piece.Records = b.TopicPartition, records
+		if err := w.process(ctx, &w.piece); err != nil {
+			return err
+		}
+		w.piece.Reset()
+	}
+	return nil
+}
+
+// process takes one piece through the processors into the open chunk and hands on what it has to say.
+func (w *Worker) process(ctx context.Context, b *Batch) error {
 	from, to := b.Span().From, b.Span().To
 	w.last = b.Records[len(b.Records)-1].Time
 	w.shown.begun(b.Records[0].Time)

@@ -55,7 +55,7 @@ type partition struct {
 const queueBatches = 4
 
 // pollRecords bounds one poll, and so a batch.
-const pollRecords = 16384
+const pollRecords = 4096
 
 // drainTime is the usual bound on draining. What is not stored by then was not committed either: the next owner reads it
 // again, or sends the planned chunk under its old name.
@@ -84,7 +84,7 @@ func NewConsumer(cfg Config, instance string, start func(pipeline.TopicPartition
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.FetchMaxPartitionBytes(4<<20),
+		kgo.FetchMaxPartitionBytes(1<<20),
 		kgo.MaxDecompressBatchBytes(128<<20),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
