@@ -12,7 +12,8 @@ import (
 // https://documentation.wazuh.com/current/user-manual/ruleset/rules/rules-classification.html
 var wazuh = Format{
 	Name: "wazuh-alerts", Title: "Wazuh alerts", Phase: pipeline.PhaseMonitoring,
-	Types: []string{"detection", "auth.failed", "auth.success", "auth.logout", "file.changed", "vulnerability.found", "compliance.checked", "log.cleared"},
+	Types: []string{"detection", "auth.failed", "auth.success", "auth.logout", "file.changed", "vulnerability.found", "finding.corrected", "compliance.checked",
+		"log.cleared"},
 	Known: "JSON with rule.level and agent, manager or location",
 	Frame: Values, Log: true,
 	Match: func(s *Shape) bool {
@@ -168,10 +169,12 @@ func wazuhEvent(b []byte, out *Out) error {
 		e.SetAttr("auth.evidence", "trace")
 	case "file.changed":
 		e.Title = strings.TrimSuffix(v.Rule.Description, ".") + ": " + v.Syscheck.Path
-	case "vulnerability.found":
+	case "vulnerability.found", "finding.corrected":
 		e.Vulns = append(e.Vulns, string(d.Vuln.CVE))
 		e.Severity = max(severityWord(string(d.Vuln.Severity)), pipeline.SeverityUnknown)
-		e.Disposition = pipeline.DispositionDetected
+		if e.Disposition = pipeline.DispositionDetected; e.Type == "finding.corrected" {
+			settleFinding(e)
+		}
 		if d.Vuln.Package.Name != "" {
 			e.SetAttr("package.name", string(d.Vuln.Package.Name))
 			e.SetAttr("package.version", string(d.Vuln.Package.Version))
@@ -210,6 +213,8 @@ func wazuhEvent(b []byte, out *Out) error {
 
 func (v *wazuhAlert) eventType() string {
 	switch {
+	case v.Data.Vuln.CVE != "" && strings.EqualFold(string(v.Data.Vuln.Status), "solved"): // from 4.8 on
+		return "finding.corrected"
 	case v.Data.Vuln.CVE != "":
 		return "vulnerability.found"
 	case v.Data.SCA.Check.Result != "":
