@@ -27,6 +27,7 @@ func TestDocsAreUpToDate(t *testing.T) {
 		"docs/fields.md":            fieldsDoc(),
 		"docs/sources.md":           sourcesDoc(),
 		"docs/cli.md":               cliDoc(),
+		"docs/metrics.md":           metricsDoc(t),
 		"docs/sql.md":               sqlDoc(t),
 		"schemas/event.schema.json": eventSchema(t),
 	} {

@@ -58,7 +58,7 @@ Exit status: 0 fine, 1 the answer is "no" (findings, failed tests, rejected inpu
 	}
 	root.AddCommand(
 		newDemo(), newDev(), newRun(),
-		newReceive(), newSend(), newSample(),
+		newReceive(), newSend(), newSample(), newTop(),
 		newParse(), newSources(), newCheck(),
 		newRules(), newReplay(), newAlert(), newSigma(), newDLQ(), newAudit(),
 		newBridge(),

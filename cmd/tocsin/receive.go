@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -51,8 +49,7 @@ func runReceive(ctx context.Context, cfg Config, log *zap.Logger) error {
 		return err
 	}
 	defer sender.Close()
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg := newRegistry()
 	server, err := receive.New(cfg.Receive, sender, reg, log)
 	if err != nil {
 		return err

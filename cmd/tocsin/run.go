@@ -201,11 +201,18 @@ func newApp(ctx context.Context, cfg Config, now func() time.Time, log *zap.Logg
 	if a.producer, err = kafka.NewProducer(ctx, cfg.Kafka, log); err != nil {
 		return nil, err
 	}
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), a.enricher, a.rules, a.detected)
+	reg := newRegistry(a.enricher, a.rules, a.detected)
 	a.metrics = pipeline.NewMetrics(reg)
 	a.console, err = console.New(console.Config{Listen: cfg.Admin.Listen, DB: a.db, Registry: reg, Ready: a.ready, Warnings: a.warnings, Log: log.Named("console")})
 	return a, err
+}
+
+// newRegistry returns a registry with what every process tells of itself, and the collectors given.
+func newRegistry(own ...prometheus.Collector) *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg.MustRegister(own...)
+	return reg
 }
 
 func (a *app) close() {

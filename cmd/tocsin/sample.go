@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -108,9 +107,8 @@ func runSample(ctx context.Context, cfg Config, samplers []*sample.Sampler, log 
 		return err
 	}
 	defer sender.Close()
-	reg := prometheus.NewRegistry()
 	samples := newSampleMetric()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), samples)
+	reg := newRegistry(samples)
 	ready := func() []error {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
