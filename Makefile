@@ -33,7 +33,7 @@ demo: deps build ## play the storyline on an embedded Kafka and ClickHouse, and 
 
 .PHONY: test
 test: deps ## all tests; nothing is needed but what this fetches
-	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 10m ./...
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on -parallel 4 -timeout 10m ./...
 
 .PHONY: race
 race: test ## the tests run with the race detector always
