@@ -24,7 +24,7 @@ type absence struct {
 }
 
 const (
-	maxPending = 64 // triggers of one key; beyond it the oldest are forgotten
+	maxPending = 64 // triggers of one key; beyond it those are forgotten that others stand close to
 	maxTimes   = 64 // slices' worth of times of one key; the newest
 	// giveUp is how long a source that should come again and again may be gone until its alert is closed: somebody has
 	// taken it away for good.
@@ -123,9 +123,21 @@ func (a *absence) expect(c *call, h hit, from int64) {
 	}
 	a.pending = slices.Insert(a.pending, at, h)
 	if len(a.pending) > maxPending {
-		a.pending = slices.Delete(a.pending, 0, 1)
+		a.pending = thin(a.pending)
 		c.stats.Truncated++
 	}
+}
+
+// thin forgets the trigger whose neighbours are the closest to each other. The oldest stays: were it forgotten, a key with
+// many triggers would never come to the end of its time.
+func thin(pending []hit) []hit {
+	closest := 1
+	for i := 2; i < len(pending)-1; i++ {
+		if pending[i+1].time-pending[i-1].time < pending[closest+1].time-pending[closest-1].time {
+			closest = i
+		}
+	}
+	return slices.Delete(pending, closest, closest+1)
 }
 
 func (a *absence) expire(c *call) {
