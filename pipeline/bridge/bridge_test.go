@@ -287,7 +287,6 @@ func TestSlackAndTeams(t *testing.T) {
 
 // mailbox is a real SMTP server's backend.
 type mailbox struct {
-	mu     sync.Mutex
 	from   string
 	to     []string
 	mails  []string

@@ -66,9 +66,9 @@ type held struct {
 	// Last is what detect said last, kept while the team knows of it or may have to.
 	Last *pipeline.Alert `json:"last,omitempty"`
 
-	dead, old bool     // forgotten; restored from the changelog
-	indexed   []string // where inhibitors has it
-	tx        uint32   // transaction that touched it last
+	old     bool     // restored from the changelog
+	indexed []string // where inhibitors has it
+	tx      uint32   // transaction that touched it last
 }
 
 // said is what a person said of an alert, until it fires anew.
