@@ -24,7 +24,7 @@ deps: ## fetch the embedded ClickHouse (pinned by version and hash) into the use
 	@$(GO) run ./pipeline/embedded/fetch >/dev/null
 
 .PHONY: build
-build: ## build bin/tocsin, a static binary
+build: ## build bin/tocsin
 	$(GO) build -trimpath -o $(BIN) ./cmd/tocsin
 
 .PHONY: demo
