@@ -86,6 +86,9 @@ func (g *growth) observeSample(c *call, s *pipeline.Signal) {
 	one.context.Note(c.rule, s)
 	v := one.grower.Observe(detect.GrowthSample{Time: s.Time, Size: size, Rows: math.NaN(), Commits: math.NaN(),
 		FailedLogins: math.NaN(), FailedTests: math.NaN(), NetIn: math.NaN()})
+	if s.Values[rule.SamplePlanned] != "" {
+		v.Tier = lowered(v.Tier)
+	}
 	t := s.Time.UnixNano()
 	if t <= one.time {
 		return
@@ -101,6 +104,15 @@ func (g *growth) observeSample(c *call, s *pipeline.Signal) {
 	one.time, one.size = t, size
 	c.growth = append(c.growth, row)
 	g.alert(c, one, s, v)
+}
+
+// lowered is the tier of growth that maintenance explains: a step less. An attack under its cover is told later and
+// quieter, but told, for sustained growth with evidence is a warning still.
+func lowered(t detect.GrowthTier) detect.GrowthTier {
+	if t > detect.GrowthOK {
+		t--
+	}
+	return t
 }
 
 // evidenceStep is the index of the step that says what evidence is, and how much of it makes growth an attack.

@@ -449,7 +449,7 @@ func (r *reader) steps(n ast.Node) {
 }
 
 func (r *reader) sample(n ast.Node) {
-	s := &Step{ID: "sample", Role: RoleSample, Count: 1, values: make([]*value, SampleSeries+1)}
+	s := &Step{ID: "sample", Role: RoleSample, Count: 1, values: make([]*value, SamplePlanned+1)}
 	for i := range s.values {
 		s.values[i] = &value{get: func(*event) string { return "" }}
 	}
@@ -458,6 +458,7 @@ func (r *reader) sample(n ast.Node) {
 		"value":    func(n ast.Node) { s.values[SampleValue] = r.value(n, "value") },
 		"capacity": func(n ast.Node) { s.values[SampleCapacity] = r.value(n, "capacity") },
 		"series":   func(n ast.Node) { s.values[SampleSeries] = r.value(n, "series") },
+		"planned":  func(n ast.Node) { s.values[SamplePlanned] = r.value(n, "planned") },
 		"key":      func(n ast.Node) { s.key = r.keyOf(n) },
 	})
 	r.need(n, seen, "the sample", "when", "value", "series")

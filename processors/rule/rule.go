@@ -241,6 +241,7 @@ const (
 	SampleValue    = iota // the size
 	SampleCapacity        // bytes at which it is full; empty where unknown
 	SampleSeries          // name of the series among those of the key
+	SamplePlanned         // not empty within a window of maintenance
 )
 
 // digest hashes what state depends on: how events are judged and keyed, what signals carry and how it is counted.
