@@ -17,7 +17,7 @@ import (
 )
 
 // seeds is how many random streams are tried. The default is for every day; 10,000 take some minutes.
-var seeds = flag.Int("seeds", 120, "random streams to try")
+var seeds = flag.Int("seeds", 60, "random streams to try")
 
 // The oracles below say what must fire by looking at all events at once, in the plainest way. The engine sees the same
 // events one by one, of several partitions, out of order within the lateness bound.
@@ -435,7 +435,7 @@ func mixed(t testing.TB, rng *rand.Rand, set *rule.Set, n int) []pipeline.Signal
 // A transaction that is rolled back leaves no trace, wherever it was cut.
 func TestRollbackLeavesNoTrace(t *testing.T) {
 	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule, newValueRule, riskRule, memberRule, chainOfAlerts, riskOfAlerts, sessionRule, finalRule, spikeRule, sumSpikeRule, silenceRule, anomalyRule)
-	for seed := range uint64(*seeds / 20) {
+	for seed := range uint64(*seeds / 10) {
 		rng := rand.New(rand.NewPCG(seed, 4))
 		in := mixed(t, rng, set, 300)
 		cfg := Config{Lateness: 30 * time.Second, MaxKeys: 2}
@@ -481,7 +481,7 @@ func TestRollbackLeavesNoTrace(t *testing.T) {
 // An engine restored from the changelog goes on as the one that wrote it; seeing signals again changes nothing.
 func TestRestoreFromChangelog(t *testing.T) {
 	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule, newValueRule, riskRule, memberRule, chainOfAlerts, riskOfAlerts, sessionRule, finalRule, spikeRule, sumSpikeRule, silenceRule, anomalyRule)
-	for seed := range uint64(*seeds / 12) {
+	for seed := range uint64(*seeds / 6) {
 		rng := rand.New(rand.NewPCG(seed, 5))
 		in := mixed(t, rng, set, 300)
 		cfg := Config{Lateness: 30 * time.Second}

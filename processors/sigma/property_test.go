@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-var events = flag.Int("events", 20_000, "generated events of the property test")
+var events = flag.Int("events", 8_000, "generated events of the property test")
 
 // scan judges the matcher's event by every rule, without index and without remembering answers.
 func (m *Matcher) scan() []*Rule {
