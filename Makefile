@@ -33,10 +33,11 @@ demo: deps build ## play the storyline on an embedded Kafka and ClickHouse, and 
 
 .PHONY: test
 test: deps ## all tests; nothing is needed but what this fetches
-	CGO_ENABLED=1 $(GO) test -race -shuffle=on -parallel 4 -timeout 10m ./...
+	$(GO) test -shuffle=on -parallel 4 -timeout 10m ./...
 
 .PHONY: race
-race: test ## the tests run with the race detector always
+race: deps ## all tests with the race detector; needs gcc
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on -parallel 4 -timeout 15m ./...
 
 .PHONY: lint
 lint: ## linters, formatting, generated files
