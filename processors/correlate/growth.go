@@ -86,7 +86,7 @@ func (g *growth) observeSample(c *call, s *pipeline.Signal) {
 	one.context.Note(c.rule, s)
 	v := one.grower.Observe(detect.GrowthSample{Time: s.Time, Size: size, Rows: math.NaN(), Commits: math.NaN(),
 		FailedLogins: math.NaN(), FailedTests: math.NaN(), NetIn: math.NaN()})
-	if s.Values[rule.SamplePlanned] != "" {
+	if len(s.Values) > rule.SamplePlanned && s.Values[rule.SamplePlanned] != "" { // an earlier build did not send it
 		v.Tier = lowered(v.Tier)
 	}
 	t := s.Time.UnixNano()
