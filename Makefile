@@ -33,11 +33,11 @@ demo: deps build ## play the storyline on an embedded Kafka and ClickHouse, and 
 
 .PHONY: test
 test: deps ## all tests; nothing is needed but what this fetches
-	$(GO) test -shuffle=on -parallel 4 -timeout 10m ./...
+	$(GO) test -shuffle=on -timeout 10m ./...
 
 .PHONY: race
 race: deps ## all tests with the race detector; needs gcc
-	CGO_ENABLED=1 $(GO) test -race -shuffle=on -parallel 4 -timeout 15m ./...
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 15m ./...
 
 .PHONY: lint
 lint: ## linters, formatting, generated files
