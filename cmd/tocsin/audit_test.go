@@ -15,7 +15,7 @@ func TestAuditAndDeadLetters(t *testing.T) {
 	p := newPlant(t, embeddedServers(t), "raw")
 	p.produce()
 	process := p.start("tocsin", "run", "-c", p.config("a"))
-	p.await("the first alerts", 30*time.Second, "SELECT count() >= 4 FROM v_alerts", process)
+	p.await("the first alerts", "SELECT count() >= 4 FROM v_alerts", process)
 	p.conclude(process)
 	exec := func(sql string) {
 		t.Helper()

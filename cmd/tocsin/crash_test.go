@@ -25,7 +25,7 @@ func killPipeline(p *plant, kills int) {
 	p.t.Helper()
 	p.produce()
 	process := p.start("tocsin", "run", "-c", p.config("a"))
-	p.await("the first alerts", 30*time.Second, "SELECT count() >= 4 FROM v_alerts", process)
+	p.await("the first alerts", "SELECT count() >= 4 FROM v_alerts", process)
 	process.kill()
 	rng := rand.New(rand.NewPCG(uint64(kills), 1))
 	for range kills {
@@ -68,14 +68,14 @@ func TestZombie(t *testing.T) {
 	p := newPlant(t, embeddedServers(t), "raw")
 	p.produce()
 	zombie := p.start("tocsin", "run", "-c", p.config("a"))
-	p.await("the first alerts", 30*time.Second, "SELECT count() >= 4 FROM v_alerts", zombie)
+	p.await("the first alerts", "SELECT count() >= 4 FROM v_alerts", zombie)
 	zombie.signal(syscall.SIGSTOP)
 	process := p.start("tocsin", "run", "-c", p.config("a"))
 	var before uint64
 	if err := p.db.QueryRow(t.Context(), "SELECT sum(n) FROM events_1m").Scan(&before); err != nil {
 		t.Fatal(err)
 	}
-	p.await("its successor's rows", 30*time.Second, fmt.Sprintf("SELECT sum(n) > %d FROM events_1m", before+500), process)
+	p.await("its successor's rows", fmt.Sprintf("SELECT sum(n) > %d FROM events_1m", before+500), process)
 	zombie.signal(syscall.SIGCONT)
 	zombie.wait(30 * time.Second)
 	if zombie.ProcessState.ExitCode() != 2 || !strings.Contains(zombie.log(), "FENCED") {

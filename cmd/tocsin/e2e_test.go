@@ -46,9 +46,9 @@ func TestE2EKilledBrokers(t *testing.T) {
 	cfg, cluster := apache(t, 3)
 	p := newPlant(t, cfg, "raw")
 	p.produce()
-	p.settles = 2 * time.Minute // leaders and coordinators move
+	p.patience = 2 * time.Minute // leaders and coordinators move
 	process := p.start("tocsin", "run", "-c", p.config("a"))
-	p.await("the first alerts", time.Minute, "SELECT count() >= 4 FROM v_alerts", process)
+	p.await("the first alerts", "SELECT count() >= 4 FROM v_alerts", process)
 	for n := range cluster.brokers {
 		cluster.kill(n)
 		cluster.await(2)
