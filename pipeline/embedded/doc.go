@@ -47,13 +47,15 @@
 //
 // # The library
 //
-// libchdb comes from npm, by a version and a sha512 that pin.go holds: `make
+// libchdb comes from npm, by the version and the sha512 that pin.go holds: `make
 // deps` (go run ./pipeline/embedded/fetch) puts it into the user's cache, and
 // LibraryPath finds it there. TOCSIN_CHDB_LIB names another one.
 //
 // # Known limits
 //
-//   - Linux on amd64 with glibc is pinned and tested. Elsewhere bring libchdb
+//   - Linux on amd64 with glibc is tested, and its library is pinned by hash.
+//     Linux and macOS on arm64 are pinned by version, npm checks the registry's
+//     hash, and nobody has run the tests there yet. Elsewhere bring libchdb
 //     yourself; Windows has none.
 //   - The default user has no password, and the engine lets whoever may query
 //     read and write any file that this user can, with file(). So it listens on

@@ -34,16 +34,18 @@ func npmTarball(t *testing.T, name, content string) (tarball []byte, integrity s
 }
 
 func TestInstallLeavesTheLibrary(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "libchdb.so")
 	tarball, integrity := npmTarball(t, "package/libchdb.so", "the library")
-	if err := install(bytes.NewReader(tarball), integrity, path); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := os.ReadFile(path); err != nil || string(got) != "the library" {
-		t.Errorf("installed %q, %v", got, err)
-	}
-	if entries, _ := os.ReadDir(filepath.Dir(path)); len(entries) != 1 {
-		t.Errorf("left %v behind", entries)
+	for _, integrity := range []string{integrity, ""} {
+		path := filepath.Join(t.TempDir(), "libchdb.so")
+		if err := install(bytes.NewReader(tarball), integrity, path); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != "the library" {
+			t.Errorf("installed %q, %v", got, err)
+		}
+		if entries, _ := os.ReadDir(filepath.Dir(path)); len(entries) != 1 {
+			t.Errorf("left %v behind", entries)
+		}
 	}
 }
 
