@@ -66,14 +66,19 @@ many: ## a million events against a full scan of generated Sigma rules, a millio
 	$(GO) test -run TestIndexEqualsScan -v -timeout 30m ./processors/sigma -events 1000000
 	$(GO) test -run TestManySeries -v -timeout 30m ./processors/detect -series 1000000
 
+.PHONY: public
+public: ## public data that is not ours to ship: TOCSIN_SIGMA_DATA (rules and events) and TOCSIN_NAB_DATA (the anomaly benchmark)
+	$(GO) test -tags public -count=1 -v -run 'TestPublic' ./processors/sigma ./bench/nab
+
 .PHONY: reload
 reload: ## 1,000 reloads of the rules under load
 	CGO_ENABLED=1 $(GO) test -race -run TestReloadsUnderLoad -v ./processors/rule/ruletest -reloads 1000
 
 .PHONY: e2e
-e2e: deps $(KAFKA_LIBS) ## against real servers: needs java, mvn, and Debian's postgresql and mariadb-server
-	$(GO) vet -tags e2e ./pipeline/sample ./cmd/tocsin
+e2e: deps $(KAFKA_LIBS) ## against real servers and a real browser: needs java, mvn, and Debian's postgresql, mariadb-server and chromium
+	$(GO) vet -tags e2e ./pipeline/sample ./pipeline/console ./cmd/tocsin
 	$(GO) test -tags e2e -count=1 ./pipeline/sample
+	$(GO) test -tags e2e -count=1 -run TestBrowser ./pipeline/console
 	TOCSIN_KAFKA_LIBS=$(KAFKA_LIBS) $(GO) test -tags e2e -count=1 -v -timeout 15m -run TestE2E ./cmd/tocsin
 
 # Apache Kafka's broker, by Maven. The last step makes the folder: one that is there is whole.

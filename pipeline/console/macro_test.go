@@ -129,7 +129,7 @@ func FuzzExpand(f *testing.F) {
 	const secret = "5a1c0de5"
 	f.Fuzz(func(t *testing.T, sql string) {
 		if strings.Contains(sql, secret) {
-			t.Skip("the text holds the marker itself")
+			return // the text holds the marker itself
 		}
 		vars := map[string]choice{}
 		for name := range maps.Keys(testScope.Vars) {

@@ -5,8 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -248,81 +246,6 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
-}
-
-// TestPublicRules runs the public rules over the public events. They are not part of the repository: the variable names
-// a directory with rules/, events.jsonl and expected_matches.jsonl.
-func TestPublicRules(t *testing.T) {
-	dir := os.Getenv("TOCSIN_SIGMA_DATA")
-	if dir == "" {
-		t.Skip("TOCSIN_SIGMA_DATA names no directory of public rules and events")
-	}
-	files, err := ReadFiles(filepath.Join(dir, "rules"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	active := slices.DeleteFunc(files, func(f File) bool { return f.Inactive })
-	s := Load(active, Options{})
-	if got := float64(len(s.Rules)) / float64(len(active)); got < 0.99 {
-		t.Errorf("%.2f %% of %d active files compile", 100*got, len(active))
-	}
-	m := s.Compile(nil).NewMatcher()
-	events, err := os.ReadFile(filepath.Join(dir, "events.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	expected, err := os.ReadFile(filepath.Join(dir, "expected_matches.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines, wants := strings.Split(strings.TrimSpace(string(events)), "\n"), strings.Split(strings.TrimSpace(string(expected)), "\n")
-	if len(lines) != len(wants) {
-		t.Fatalf("%d events, %d expectations", len(lines), len(wants))
-	}
-	for i, line := range lines {
-		agree(t, m, []byte(line))
-		got, _ := m.JSON([]byte(line))
-		var want struct {
-			RuleIDs []string `json:"rule_ids"`
-		}
-		if err := json.Unmarshal([]byte(wants[i]), &want); err != nil {
-			t.Fatal(err)
-		}
-		slices.Sort(want.RuleIDs)
-		if ids := keysOf(got); !slices.Equal(ids, want.RuleIDs) {
-			t.Errorf("line %d: %v, want %v", i+1, ids, want.RuleIDs)
-		}
-	}
-}
-
-func BenchmarkPublicRules(b *testing.B) {
-	dir := os.Getenv("TOCSIN_SIGMA_DATA")
-	if dir == "" {
-		b.Skip("TOCSIN_SIGMA_DATA names no directory of public rules and events")
-	}
-	files, err := ReadFiles(filepath.Join(dir, "rules"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	m := Load(files, Options{}).Compile(nil).NewMatcher()
-	data, err := os.ReadFile(filepath.Join(dir, "events.jsonl"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
-	raw := make([][]byte, len(lines))
-	for i, l := range lines {
-		raw[i] = []byte(l)
-	}
-	b.ReportAllocs()
-	n := 0
-	for b.Loop() {
-		if _, err := m.JSON(raw[n%len(raw)]); err != nil {
-			b.Fatal(err)
-		}
-		n++
-	}
-	b.ReportMetric(float64(m.Candidates)/float64(n), "candidates/op")
 }
 
 // TestGrammar: a line is read where it is valid JSON, and not otherwise, however it is broken.
