@@ -30,11 +30,7 @@ Exit status: 0 the backup is verified, 2 it is not.`,
   tocsin backup -c tocsin.yaml --to "S3('https://s3.example.com/backups/{time}', 'key', 'secret')" --base "Disk('backups', 'tocsin-20261101T000000Z')"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			cfg, err := LoadConfig(config)
-			if err != nil {
-				return err
-			}
-			db, err := clickhouse.Open(cmd.Context(), cfg.clickhouse())
+			_, db, err := openWarehouse(cmd.Context(), config)
 			if err != nil {
 				return err
 			}
@@ -95,11 +91,7 @@ committed offsets are: events between the backup and the loss are in Kafka still
 		Example: `  tocsin restore -c tocsin.yaml --from "Disk('backups', 'tocsin-20261101T000000Z')"`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			cfg, err := LoadConfig(config)
-			if err != nil {
-				return err
-			}
-			db, err := clickhouse.Open(cmd.Context(), cfg.clickhouse())
+			cfg, db, err := openWarehouse(cmd.Context(), config)
 			if err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -54,15 +55,7 @@ func runReceive(ctx context.Context, cfg Config, log *zap.Logger) error {
 	if err != nil {
 		return err
 	}
-	ready := func() []error {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		if err := sender.Ping(ctx); err != nil {
-			return []error{err}
-		}
-		return nil
-	}
-	admin, err := console.New(console.Config{Listen: cfg.Admin.Listen, Registry: reg, Ready: ready, Log: log.Named("console")})
+	admin, err := newAdmin(cfg.Admin, reg, sender, log)
 	if err != nil {
 		return err
 	}
@@ -73,4 +66,17 @@ func runReceive(ctx context.Context, cfg Config, log *zap.Logger) error {
 	err = g.Wait()
 	log.Info("stopped", zap.Error(err))
 	return err
+}
+
+// newAdmin opens the admin address of a command that only writes to Kafka: metrics, and ready while Kafka answers.
+func newAdmin(cfg AdminConfig, reg *prometheus.Registry, sender *kafka.Sender, log *zap.Logger) (*console.Server, error) {
+	ready := func() []error {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if err := sender.Ping(ctx); err != nil {
+			return []error{err}
+		}
+		return nil
+	}
+	return console.New(console.Config{Listen: cfg.Listen, Registry: reg, Ready: ready, Log: log.Named("console")})
 }

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tocsin-project/tocsin/pipeline"
-	"github.com/tocsin-project/tocsin/pipeline/console"
 	"github.com/tocsin-project/tocsin/pipeline/kafka"
 	"github.com/tocsin-project/tocsin/pipeline/sample"
 )
@@ -109,15 +108,7 @@ func runSample(ctx context.Context, cfg Config, samplers []*sample.Sampler, log 
 	defer sender.Close()
 	samples := newSampleMetric()
 	reg := newRegistry(samples)
-	ready := func() []error {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		if err := sender.Ping(ctx); err != nil {
-			return []error{err}
-		}
-		return nil
-	}
-	admin, err := console.New(console.Config{Listen: cfg.Admin.Listen, Registry: reg, Ready: ready, Log: log.Named("console")})
+	admin, err := newAdmin(cfg.Admin, reg, sender, log)
 	if err != nil {
 		return err
 	}

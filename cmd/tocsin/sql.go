@@ -55,11 +55,7 @@ to be run or changed elsewhere.`,
 			if config == "" {
 				return errors.New("-c FILE is needed: it says where the warehouse is")
 			}
-			cfg, err := LoadConfig(config)
-			if err != nil {
-				return err
-			}
-			db, err := clickhouse.Open(cmd.Context(), cfg.clickhouse())
+			_, db, err := openWarehouse(cmd.Context(), config)
 			if err != nil {
 				return err
 			}
