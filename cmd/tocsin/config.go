@@ -17,6 +17,7 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline"
 	"github.com/tocsin-project/tocsin/pipeline/bridge"
 	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
+	"github.com/tocsin-project/tocsin/pipeline/console"
 	"github.com/tocsin-project/tocsin/pipeline/kafka"
 	"github.com/tocsin-project/tocsin/pipeline/receive"
 	"github.com/tocsin-project/tocsin/pipeline/sample"
@@ -73,6 +74,8 @@ type FlushConfig struct {
 // AdminConfig says where the console, metrics and health are served.
 type AdminConfig struct {
 	Listen string `yaml:"listen"`
+	// People may acknowledge, resolve and silence alerts on the console; without any it only reads.
+	People []console.Person `yaml:"people"`
 }
 
 // LogConfig says what is logged.
@@ -141,6 +144,9 @@ func (c *Config) expandSecrets() error {
 			secrets[fmt.Sprintf("bridges[%d].%s", i, name)] = s
 		}
 	}
+	for i := range c.Admin.People {
+		secrets[fmt.Sprintf("admin.people[%d].token", i)] = &c.Admin.People[i].Token
+	}
 	for i := range c.Sample.Databases {
 		secrets[fmt.Sprintf("sample.databases[%d].dsn", i)] = &c.Sample.Databases[i].DSN
 	}
@@ -184,7 +190,7 @@ func (c *Config) validate() error {
 	if _, err := parse.New(c.Parse); err != nil {
 		errs = append(errs, fmt.Errorf("parse.topics: %w", err))
 	}
-	errs = append(errs, c.Enrich.Check(), c.Receive.Check(), c.Sample.Check())
+	errs = append(errs, console.CheckPeople(c.Admin.People), c.Enrich.Check(), c.Receive.Check(), c.Sample.Check())
 	return errors.Join(errs...)
 }
 

@@ -203,7 +203,12 @@ func newApp(ctx context.Context, cfg Config, now func() time.Time, log *zap.Logg
 	}
 	reg := newRegistry(a.enricher, a.rules, a.detected)
 	a.metrics = pipeline.NewMetrics(reg)
-	a.console, err = console.New(console.Config{Listen: cfg.Admin.Listen, DB: a.db, Registry: reg, Ready: a.ready, Warnings: a.warnings, Log: log.Named("console")})
+	a.console, err = console.New(console.Config{
+		Listen: cfg.Admin.Listen, DB: a.db, Registry: reg, Ready: a.ready, Warnings: a.warnings, Log: log.Named("console"), People: cfg.Admin.People,
+		Say: func(ctx context.Context, said []pipeline.Control) error {
+			return kafka.SendControls(ctx, cfg.Kafka, said, log)
+		},
+	})
 	return a, err
 }
 

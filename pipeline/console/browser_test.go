@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/tocsin-project/tocsin/pipeline"
 	"github.com/tocsin-project/tocsin/pipeline/console/consoletest"
 )
 
@@ -29,7 +30,11 @@ func TestBrowser(t *testing.T) {
 	now := time.Now()
 	full := migrated(t)
 	seed(t, full, now)
-	base, empty := serve(t, Config{DB: full}), serve(t, Config{DB: migrated(t)})
+	said := make(chan pipeline.Control, 10)
+	base, empty := serve(t, Config{DB: full, People: []Person{{"maria", mariasToken}}, Say: func(_ context.Context, list []pipeline.Control) error {
+		said <- list[0]
+		return nil
+	}}), serve(t, Config{DB: migrated(t)})
 	boards := consoletest.Boards(t, base)
 
 	for _, size := range []struct {
@@ -140,6 +145,33 @@ func TestBrowser(t *testing.T) {
 		p.do(chromedp.KeyEvent(kb.Escape))
 		p.wait(`!document.querySelector('dialog')`)
 		p.quiet()
+	})
+
+	t.Run("an alert is acknowledged, and its rule silenced", func(t *testing.T) {
+		p := open(t, browser, 1440, 900, "light")
+		p.visit(base+"/d/tocsin-alert", "tocsin-alert")
+		p.click("#say")
+		p.wait(`document.querySelector('.say-form')`)
+		p.shot("say")
+		p.do(chromedp.SetValue(chromedp.CSS(".say-form [name=reason]"), "mine"), chromedp.SetValue(chromedp.CSS(".say-form [name=token]"), "nobody's"))
+		p.click(".say-form .primary")
+		p.wait(`/nobody's/.test(document.querySelector('.say-form .problem').innerText)`)
+		p.do(chromedp.SetValue(chromedp.CSS(".say-form [name=token]"), mariasToken))
+		p.click(".say-form .primary")
+		p.wait(`/as maria/.test(document.querySelector('.say-form [role=status]')?.innerText)`)
+		if c := <-said; c.Action != pipeline.ControlAck || c.By != "maria" || c.Reason != "mine" || c.Until.Sub(c.Time) != 2*time.Hour {
+			t.Errorf("said was %+v", c)
+		}
+		p.click("dialog button[aria-label=Close]")
+		p.click("#say")
+		p.wait(`document.querySelector('.say-form')`)
+		p.text(`(() => { const s = document.querySelector('.say-form [name=what]'); s.value = 4; s.dispatchEvent(new Event('change')); })()`)
+		p.do(chromedp.SetValue(chromedp.CSS(".say-form [name=reason]"), "known"))
+		p.click(".say-form .primary") // the tab remembers the token
+		p.wait(`/as maria/.test(document.querySelector('.say-form [role=status]')?.innerText)`)
+		if c := <-said; c.Action != pipeline.ControlSilence || c.Match.Rule == "" || c.Match.Entity == "" {
+			t.Errorf("said was %+v", c)
+		}
 	})
 
 	t.Run("nothing yet, and nothing in this range", func(t *testing.T) {

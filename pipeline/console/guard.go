@@ -27,6 +27,13 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		switch {
 		case !s.knownHost(r.Host):
 			fail(w, http.StatusMisdirectedRequest, fmt.Errorf("host %q is not known here: use an address or localhost, or name it in admin.hosts", r.Host))
+		case r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/api/alerts/"):
+			// A token must come with it, which no page of another site has; nor may one try.
+			if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
+				fail(w, http.StatusForbidden, errors.New("another site may not speak here"))
+				return
+			}
+			next.ServeHTTP(w, r)
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			h.Set("Allow", "GET, HEAD")
 			fail(w, http.StatusMethodNotAllowed, errors.New("only GET is answered"))

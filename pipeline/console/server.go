@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tocsin-project/tocsin/deploy/grafana"
+	"github.com/tocsin-project/tocsin/pipeline"
 	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
 )
 
@@ -36,13 +37,17 @@ const (
 
 // Config says where the admin address is and what it shows.
 type Config struct {
-	// Listen is host:port; default DefaultListen. Who can reach it can read the whole warehouse: there are no users here.
+	// Listen is host:port; default DefaultListen. Who can reach it can read the whole warehouse.
 	Listen string
 	// Hosts are further names under which a browser or a scraper may ask for it. Addresses and localhost need no entry;
 	// any other name is refused, or a foreign page could read the console through a name of its own (DNS rebinding).
 	Hosts []string
 	// DB is the warehouse that the console reads; nil where the process has none, then it says so.
 	DB *clickhouse.DB
+	// People may say things of alerts; where there are none the console only reads.
+	People []Person
+	// Say writes what they say; nil only where there are no People.
+	Say func(context.Context, []pipeline.Control) error
 	// Registry is what /metrics shows; nil is nothing.
 	Registry *prometheus.Registry
 	// Ready returns why the process is not ready, one error a reason; none means it is. nil is always ready.
@@ -147,6 +152,8 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /api/annotations", s.queryAnnotations)
 	mux.HandleFunc("GET /api/values", s.queryValues)
 	mux.HandleFunc("GET /api/extent", s.queryExtent)
+	mux.HandleFunc("GET /api/alerts/{id}", s.getAlert)
+	mux.HandleFunc("POST /api/alerts/{id}", s.say)
 	mux.HandleFunc("GET /api/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, errors.New("no such address"))
 	})

@@ -1,9 +1,16 @@
 // The server's answers as JSON. An answer that is an error becomes one, with the server's words.
 
-export async function get(path, signal) {
+export const get = (path, signal) => answer(path, { signal, headers: { Accept: 'application/json' } });
+
+// send writes as the one whose token it is.
+export const send = (path, body, token) => answer(path, {
+  method: 'POST', headers: { Accept: 'application/json', 'Content-Type': 'application/json', Authorization: `Bearer ${token}` }, body: JSON.stringify(body),
+});
+
+async function answer(path, request) {
   let response;
   try {
-    response = await fetch(path, { signal, headers: { Accept: 'application/json' } });
+    response = await fetch(path, request);
   } catch (err) {
     if (err.name === 'AbortError') throw err;
     throw new Error('tocsin does not answer');

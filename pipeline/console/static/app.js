@@ -5,6 +5,7 @@ import { get, ask } from './api.js';
 import { ago } from './format.js';
 import { HOME, ALL, href, isRelative, rangeText, read, resolve } from './state.js';
 import { rangePicker, refreshPicker, values, variableBar } from './controls.js';
+import { sayButton } from './say.js';
 import { Panel } from './panel/panel.js';
 
 const FOLDERS = { devsecops: 'Everybody', dev: 'Development', sec: 'Security', ops: 'Operations', mon: 'Monitoring' };
@@ -156,7 +157,7 @@ function drawBar() {
     h('div.heading', {},
       h('button.control.quiet.nav-toggle', { type: 'button', 'aria-label': 'Dashboards', 'aria-controls': 'nav', onclick: () => document.body.classList.toggle('nav-open') }, icon('menu')),
       h('div', {}, h('h1', {}, board.title), h('p', {}, board.description))),
-    h('div.controls', {}, rangePicker(view, go), refreshPicker(view.refresh, reload, (change) => go(change, true))),
+    h('div.controls', {}, view.vars.alert?.[0] && sayButton(view.vars.alert[0], reload), rangePicker(view, go), refreshPicker(view.refresh, reload, (change) => go(change, true))),
     variableBar(board, view, go));
 }
 
