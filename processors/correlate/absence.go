@@ -54,7 +54,7 @@ func (a *absence) observe(c *call, s *pipeline.Signal) {
 		a.attack = insertTime(a.attack, t, int64(c.rule.Steps[while].Within), c.rule.Steps[while].Count)
 		return
 	}
-	h := hit{t, s.EventID, true}
+	h := hit{time: t, id: s.EventID, armed: true}
 	if s.Step == trigger {
 		a.expect(c, h, t-int64(c.rule.Before))
 		return
@@ -262,7 +262,7 @@ func (a *absence) encode(b []byte) []byte {
 
 func (a *absence) decode(d *decoder) {
 	for range d.count() {
-		a.pending = append(a.pending, hit{d.varint(), d.uuid(), true})
+		a.pending = append(a.pending, hit{time: d.varint(), id: d.uuid(), armed: true})
 	}
 	a.came = d.times()
 	a.attack = d.times()

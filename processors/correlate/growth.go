@@ -59,7 +59,7 @@ func (g *growth) observeEvidence(c *call, s *pipeline.Signal) {
 	if len(g.evidence) >= maxEvidence {
 		g.evidence = slices.Delete(g.evidence, 0, 1)
 	}
-	g.evidence = append(g.evidence, hit{s.Time.UnixNano(), s.EventID, true})
+	g.evidence = append(g.evidence, hit{time: s.Time.UnixNano(), id: s.EventID, armed: true})
 	for _, one := range g.series {
 		one.grower.Evidence(s.Time, 1)
 		if one.episode != nil && one.episode.Open {
@@ -303,7 +303,7 @@ func (g *growth) decode(d *decoder) {
 		g.series = append(g.series, one)
 	}
 	for range d.count() {
-		g.evidence = append(g.evidence, hit{d.varint(), d.uuid(), true})
+		g.evidence = append(g.evidence, hit{time: d.varint(), id: d.uuid(), armed: true})
 	}
 	g.context = d.context()
 }

@@ -46,6 +46,17 @@ steps:
   - {id: c, when: ev.Type == "c"}
 `
 
+// spanRule becomes one whose whole sequence lies within a span: rules of our own form have none.
+const spanRule = `
+id: W
+kind: sequence
+key: ev.Actor
+steps:
+  - {id: a, when: ev.Type == "a", within: 4m}
+  - {id: b, when: ev.Type == "b", within: 4m}
+  - {id: c, when: ev.Type == "c"}
+`
+
 // stream is a random stream of events, in the order of time.
 func stream(rng *rand.Rand, n int, gap float64, types ...string) []pipeline.Event {
 	events := make([]pipeline.Event, n)
@@ -172,14 +183,30 @@ func sequenceOracle(events []pipeline.Event) []string {
 	return slices.Sorted(maps.Keys(fired))
 }
 
+// spanOracle tries every a, b and c in their order.
+func spanOracle(events []pipeline.Event, span time.Duration) []string {
+	fired := map[string]bool{}
+	for i, a := range events {
+		for j, b := range events[i+1:] {
+			for _, c := range events[i+1+j+1:] {
+				if a.Type+b.Type+c.Type == "abc" && a.Actor == b.Actor && b.Actor == c.Actor && c.Time.Sub(a.Time) < span {
+					fired["W|"+a.Actor] = true
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(fired))
+}
+
 func TestEngineEqualsOracles(t *testing.T) {
-	set := load(t, thresholdRule, sequenceRule)
+	set := load(t, thresholdRule, sequenceRule, spanRule)
+	set.Rule("W").Span = 4 * time.Minute
 	alerts, quiet := 0, 0
 	for seed := range uint64(*seeds) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		events := stream(rng, 60, 4+12*rng.Float64(), "auth.failed", "auth.success")
 		more := stream(rng, 20, 30+60*rng.Float64(), "a", "a", "b", "c")
-		want := append(sequenceOracle(more), thresholdOracle(events, 2*time.Minute)...)
+		want := slices.Concat(sequenceOracle(more), thresholdOracle(events, 2*time.Minute), spanOracle(more, 4*time.Minute))
 		all := append(slices.Clone(events), more...)
 		slices.SortStableFunc(all, func(a, b pipeline.Event) int { return a.Time.Compare(b.Time) })
 		for _, late := range []time.Duration{0, 29 * time.Second} {
@@ -192,7 +219,7 @@ func TestEngineEqualsOracles(t *testing.T) {
 			}
 		}
 		alerts += len(want)
-		quiet += 6 - len(want)
+		quiet += 9 - len(want)
 	}
 	t.Logf("%d keys fired, %d stayed quiet", alerts, quiet)
 	if alerts < *seeds/2 || quiet < *seeds/2 {

@@ -16,7 +16,9 @@ import (
 //
 // A match of the first step is armed. A match of a later step at time t is armed if at least Count armed matches of the
 // step before it lie in [t-Within, t]. The rule fires when Count armed matches of the last step lie within its Within.
-// That says nothing of the order in which matches come, so a late match arms what it would have armed.
+// That says nothing of the order in which matches come, so a late match arms what it would have armed. Where the rule has
+// a span, a match is armed only by matches that began within the span before it: of all ways to be armed it keeps the one
+// that began last, which leaves most to those that follow.
 type sequence struct {
 	steps   [][]hit // by time; nothing is kept of a single last step, which fires at once
 	cleared int64   // matches up to this time are forgotten; 0 for none
@@ -29,6 +31,7 @@ type hit struct {
 	time  int64 // Unix nanoseconds
 	id    uuid.UUID
 	armed bool
+	start int64 // when the matches that armed it began
 }
 
 // maxHits of one step are kept beyond those that its count needs; the oldest are forgotten. A flood of failed logins is
@@ -50,10 +53,13 @@ func (q *sequence) observe(c *call, s *pipeline.Signal) {
 		q.steps = make([][]hit, last+1)
 	}
 	if last == 0 {
-		q.fire(c, s, hit{t, s.EventID, true})
+		q.fire(c, s, hit{time: t, id: s.EventID, armed: true})
 		return
 	}
-	h := hit{t, s.EventID, s.Step == 0 || q.arms(c.rule, s.Step-1, t, s.EventID)}
+	h := hit{time: t, id: s.EventID, armed: true, start: t}
+	if s.Step > 0 {
+		h.start, h.armed = q.arms(c.rule, s.Step-1, t, s.EventID)
+	}
 	at := len(q.steps[s.Step])
 	for at > 0 && q.steps[s.Step][at-1].time > t {
 		at--
@@ -68,8 +74,9 @@ func (q *sequence) observe(c *call, s *pipeline.Signal) {
 	}
 }
 
-// arms reports whether the step is complete at time t. The event that asks does not count: it cannot be what came before it.
-func (q *sequence) arms(r *rule.Rule, step int, t int64, but uuid.UUID) bool {
+// arms reports whether the step is complete at time t, and when that began. The event that asks does not count: it cannot be
+// what came before it.
+func (q *sequence) arms(r *rule.Rule, step int, t int64, but uuid.UUID) (start int64, ok bool) {
 	n := 0
 	for i := len(q.steps[step]) - 1; i >= 0; i-- {
 		h := &q.steps[step][i]
@@ -79,11 +86,17 @@ func (q *sequence) arms(r *rule.Rule, step int, t int64, but uuid.UUID) bool {
 		if h.time < t-int64(r.Steps[step].Within) {
 			break
 		}
-		if n++; n >= r.Steps[step].Count {
-			return true
+		if r.Span > 0 && h.start <= t-int64(r.Span) {
+			continue
+		}
+		if n++; n == 1 || h.start > start {
+			start = h.start
+		}
+		if n >= r.Steps[step].Count && r.Span == 0 {
+			return start, true
 		}
 	}
-	return false
+	return start, n >= r.Steps[step].Count
 }
 
 // arm says that a match of the step is armed: matches of the next step that came before it, but happened after it, may
@@ -92,7 +105,11 @@ func (q *sequence) arm(c *call, s *pipeline.Signal, step int, h hit) {
 	if step == c.rule.LastStep() {
 		// The match may complete a count for itself and for later ones.
 		for i := range q.steps[step] {
-			if l := q.steps[step][i]; l.armed && l.time >= h.time && l.time <= h.time+int64(c.rule.Steps[step].Within) && q.arms(c.rule, step, l.time, uuid.Nil) {
+			l := q.steps[step][i]
+			if !l.armed || l.time < h.time || l.time > h.time+int64(c.rule.Steps[step].Within) {
+				continue
+			}
+			if _, ok := q.arms(c.rule, step, l.time, uuid.Nil); ok {
 				q.fire(c, s, l)
 			}
 		}
@@ -101,8 +118,11 @@ func (q *sequence) arm(c *call, s *pipeline.Signal, step int, h hit) {
 	until := h.time + int64(c.rule.Steps[step].Within)
 	for i := range q.steps[step+1] {
 		next := &q.steps[step+1][i]
-		if !next.armed && next.time >= h.time && next.time <= until && q.arms(c.rule, step, next.time, next.id) {
-			next.armed = true
+		if next.time < h.time || next.time > until || next.armed && (c.rule.Span == 0 || step+1 == c.rule.LastStep()) {
+			continue
+		}
+		if start, ok := q.arms(c.rule, step, next.time, next.id); ok && (!next.armed || start > next.start) {
+			next.armed, next.start = true, start
 			q.arm(c, s, step+1, *next)
 		}
 	}
@@ -131,6 +151,9 @@ func (q *sequence) path(r *rule.Rule, final hit) []hit {
 	t := final.time
 	for step := r.LastStep(); step >= 0 && len(q.steps) > 0; step-- {
 		from := t - int64(r.Steps[step].Within)
+		if r.Span > 0 {
+			from = max(from, final.time-int64(r.Span)+1)
+		}
 		for _, h := range q.steps[step] {
 			if h.armed && h.time >= from && h.time <= t && h.id != final.id {
 				path = append(path, h)
@@ -237,7 +260,14 @@ func (q *sequence) encode(b []byte) []byte {
 		for _, h := range hits {
 			b = binary.AppendVarint(b, h.time)
 			b = append(b, h.id[:]...)
-			b = appendFlag(b, h.armed)
+			switch {
+			case !h.armed:
+				b = append(b, 0)
+			case h.start == h.time:
+				b = append(b, 1)
+			default:
+				b = binary.AppendVarint(append(b, 2), h.start-h.time)
+			}
 		}
 	}
 	b = binary.AppendVarint(b, q.cleared)
@@ -250,7 +280,12 @@ func (q *sequence) decode(d *decoder) {
 		q.steps = make([][]hit, n)
 		for i := range q.steps {
 			for range d.count() {
-				q.steps[i] = append(q.steps[i], hit{d.varint(), d.uuid(), d.flag()})
+				h := hit{time: d.varint(), id: d.uuid()}
+				armed := d.uvarint()
+				if h.armed, h.start = armed > 0, h.time; armed > 1 {
+					h.start += d.varint()
+				}
+				q.steps[i] = append(q.steps[i], h)
 			}
 		}
 	}

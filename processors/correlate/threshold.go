@@ -295,7 +295,9 @@ func (w *window) count(r *rule.Rule, values string, events int64, entries int) {
 		case rule.Sum, rule.Avg:
 			n.add(value(values, a.Value), events)
 		case rule.Percentile:
-			n.sketch.add(value(values, a.Value), events)
+			n.sketch.add(value(values, a.Value), events, a.Exact)
+		case rule.Median:
+			n.sketch.add(value(values, a.Value), events, true)
 		case rule.Distinct:
 			v := value(values, a.Value)
 			if v == "" || entries == 0 {
@@ -370,7 +372,9 @@ func (n *running) value(a rule.Aggregate) float64 {
 	case rule.Distinct:
 		return float64(len(n.entries))
 	case rule.Percentile:
-		return n.sketch.quantile(a.Quantile)
+		return n.sketch.quantile(a.Quantile, a.Exact)
+	case rule.Median:
+		return n.sketch.median()
 	}
 	sum := float64(n.whole) + float64(n.millionths)/1e6
 	if a.Op == rule.Avg {
@@ -400,7 +404,9 @@ func aggregate(entries []entry, a rule.Aggregate) float64 {
 		case rule.Sum, rule.Avg:
 			n.add(v, int64(e.n))
 		case rule.Percentile:
-			n.sketch.add(v, int64(e.n))
+			n.sketch.add(v, int64(e.n), a.Exact)
+		case rule.Median:
+			n.sketch.add(v, int64(e.n), true)
 		case rule.Distinct:
 			if v != "" && !slices.ContainsFunc(entries[:i], func(e entry) bool { return value(e.values, a.Value) == v }) {
 				distinct++

@@ -149,30 +149,38 @@ func TestWindowBorders(t *testing.T) {
 func TestSketchIsWithinOnePercent(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 32))
 	for range 200 {
-		var s sketch
+		var s, exact sketch
 		var all []float64
 		scale := math.Pow(10, float64(rng.IntN(20)-8))
 		for range 1 + rng.IntN(300) {
 			v := (rng.ExpFloat64() - 0.3) * scale
-			s.add(strconv.FormatFloat(v, 'g', -1, 64), 2)
+			s.add(strconv.FormatFloat(v, 'g', -1, 64), 2, false)
+			exact.add(strconv.FormatFloat(v, 'g', -1, 64), 2, true)
 			all = append(all, v, v)
 		}
 		for len(all) > 2 && rng.IntN(4) > 0 { // taking out is as if it had not been put in
 			i := rng.IntN(len(all)/2) * 2
-			s.add(strconv.FormatFloat(all[i], 'g', -1, 64), -2)
+			s.add(strconv.FormatFloat(all[i], 'g', -1, 64), -2, false)
+			exact.add(strconv.FormatFloat(all[i], 'g', -1, 64), -2, true)
 			all = slices.Delete(all, i, i+2)
 		}
 		slices.SortFunc(all, cmp.Compare)
+		if want := (all[(len(all)-1)/2] + all[len(all)/2]) / 2; exact.median() != want {
+			t.Fatalf("the median of %d numbers is %g, want %g", len(all), exact.median(), want)
+		}
 		for _, q := range []float64{0.01, 0.25, 0.5, 0.95, 0.999} {
 			want := all[max(int(math.Ceil(q*float64(len(all)))), 1)-1]
-			if got := s.quantile(q); math.Abs(got-want) > math.Abs(want)*0.0101+sketchZero {
+			if got := exact.quantile(q, true); got != want {
+				t.Fatalf("exact p%g of %d numbers is %g, want %g", 100*q, len(all), got, want)
+			}
+			if got := s.quantile(q, false); math.Abs(got-want) > math.Abs(want)*0.0101+sketchZero {
 				t.Fatalf("p%g of %d numbers is %g, want %g", 100*q, len(all), got, want)
 			}
 		}
 	}
 	var none sketch
-	none.add("no number", 1)
-	if !math.IsNaN(none.quantile(0.5)) {
+	none.add("no number", 1, false)
+	if !math.IsNaN(none.quantile(0.5, false)) || !math.IsNaN(none.median()) {
 		t.Error("the median of nothing is a number")
 	}
 }

@@ -28,17 +28,15 @@ type ExplainedCondition struct {
 
 // Explain says what each step of a rule makes of the event, condition by condition; none is left out as evaluation would.
 func (s *Set) Explain(r *Rule, e *pipeline.Event) []Explanation {
+	if r.IsJudgedElsewhere() {
+		return r.judged.Explain(r, e)
+	}
 	v := newEvaluator(s)
 	v.begin(e)
 	var out []Explanation
 	for i := range r.Steps {
 		step := &r.Steps[i]
 		x := Explanation{Rule: r, Step: step}
-		if r.IsJudgedElsewhere() {
-			x.Reason = "it is judged elsewhere"
-			out = append(out, x)
-			continue
-		}
 		if step.Alerts != nil {
 			x.Reason = "it takes no events, but alerts of " + strings.Join(step.Alerts, ", ")
 			out = append(out, x)

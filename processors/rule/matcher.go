@@ -104,7 +104,7 @@ func (m *Matcher) Process(ctx context.Context, b *pipeline.Batch) error {
 	}
 	err := m.other.Process(ctx, b)
 	for i := range b.Signals {
-		if r := m.set.byID[b.Signals[i].Rule]; r.judged {
+		if r := m.set.byID[b.Signals[i].Rule]; r.IsJudgedElsewhere() {
 			number, _ := slices.BinarySearchFunc(m.set.Rules, r.ID, func(r *Rule, id string) int { return strings.Compare(r.ID, id) })
 			m.counts[number].Candidates++
 			m.counts[number].Evaluated++

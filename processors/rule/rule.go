@@ -65,7 +65,10 @@ type Rule struct {
 	// Window is the length of a threshold's sliding window; of an absence, how long after its trigger what is expected may
 	// come. Before is how long before the trigger it may have come.
 	Window, Before time.Duration
-	Windows        WindowKind
+	// Span, where it is not 0, is that of a whole sequence: its first match is less than that before its last. Each step wants
+	// one match then.
+	Span    time.Duration
+	Windows WindowKind
 	// Final tells that windows are judged once no late event can change them any more, not with every event.
 	Final bool
 	// Lateness, where it is not 0, is how long an absence waits for late events, in place of the engine's bound.
@@ -96,7 +99,7 @@ type Rule struct {
 	// Depth is 0 for a rule that takes events only, and one more than that of the rules whose alerts it takes.
 	Depth int
 
-	judged bool // by another matcher
+	judged *Judged // by another matcher; nil for rules of our own form
 
 	// Columns are the fields that signals of the rule may carry, sorted.
 	Columns      []string
@@ -203,7 +206,8 @@ const (
 	Distinct                      // different values of the argument; empty ones don't count
 	Sum                           // sum of the argument
 	Avg                           // mean of the arguments that are numbers
-	Percentile                    // of the arguments that are numbers, within 1 %
+	Percentile                    // of the arguments that are numbers, within 1 % or exact, by the nearest rank
+	Median                        // of the arguments that are numbers, exact: of an even number the mean of the middle two
 )
 
 // WindowKind is how a threshold's windows lie in time.
@@ -222,8 +226,9 @@ var windowKinds = []string{"sliding", "tumbling", "session"}
 type Aggregate struct {
 	Name string
 	Op   AggregateOp
-	// Quantile is that of a percentile, between 0 and 1.
+	// Quantile is that of a percentile, between 0 and 1; Exact keeps all numbers to find it, not a sketch.
 	Quantile float64
+	Exact    bool
 	// Value is the index of the argument in Signal.Values; -1 for a plain count.
 	Value int
 }
@@ -269,9 +274,15 @@ func (r *Rule) digest() uint64 {
 		if a.Op == Percentile {
 			fmt.Fprintf(h, "%g ", a.Quantile)
 		}
+		if a.Exact {
+			fmt.Fprint(h, "exact ")
+		}
 	}
 	if r.Kind == Spike || r.Kind == Silence || r.Kind == Anomaly {
 		fmt.Fprintf(h, "%g %g %g %g %d %d %d %d ", r.Factor, r.Quantile, r.Min, r.Score, r.Quiet, r.Period, r.Gaps, r.Lateness)
+	}
+	if r.Span > 0 {
+		fmt.Fprintf(h, "span %d ", r.Span)
 	}
 	if r.Windows != Sliding || r.Final {
 		fmt.Fprintf(h, "%d %t ", r.Windows, r.Final)
@@ -279,8 +290,8 @@ func (r *Rule) digest() uint64 {
 	return h.Sum64()
 }
 
-// IsJudgedElsewhere reports whether another matcher finds the rule's events: it has no condition to explain or translate.
-func (r *Rule) IsJudgedElsewhere() bool { return r.judged }
+// IsJudgedElsewhere reports whether another matcher finds the rule's events.
+func (r *Rule) IsJudgedElsewhere() bool { return r.judged != nil }
 
 // Level is what the signal of a match or a new value says of its alert.
 func (r *Rule) Level(values []string) int {

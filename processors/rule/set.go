@@ -121,6 +121,11 @@ type Judged struct {
 	Rules []*Rule
 	// Matcher makes the processor of one worker; it is called behind our own conditions. nil where there are no rules.
 	Matcher func() pipeline.Processor
+	// Explain says what each step of one of the rules makes of an event.
+	Explain func(r *Rule, e *pipeline.Event) []Explanation
+	// Source says a step of one of the rules in ClickHouse's words: a query over tocsin.events with the parameters from and
+	// to that gives a row for each signal, with key, t (Unix milliseconds), id (of the event), and the signal's values as a0, a1 and so on.
+	Source func(r *Rule, step int) (string, error)
 	// Notes say which of the files are refused, and which rules can never fire.
 	Notes []string
 }
@@ -159,7 +164,7 @@ func LoadWith(files []File, judged Judged) (*Set, error) {
 		}
 	}
 	for _, r := range judged.Rules {
-		r.judged = true
+		r.judged = &set.judged
 		errs = set.add(r, errs)
 	}
 	errs = append(errs, set.connect()...)
@@ -173,7 +178,7 @@ func LoadWith(files []File, judged Judged) (*Set, error) {
 	}
 	slices.SortFunc(set.Rules, func(a, b *Rule) int { return strings.Compare(a.ID, b.ID) })
 	for number, r := range set.Rules {
-		if r.Digest = r.digest(); r.judged {
+		if r.Digest = r.digest(); r.IsJudgedElsewhere() {
 			continue
 		}
 		for i := range r.Steps {

@@ -14,8 +14,8 @@ import (
 	"github.com/tocsin-project/tocsin/schemas"
 )
 
-// sqlText writes a string of ClickHouse.
-func sqlText(s string) string {
+// SQLText writes a string of ClickHouse.
+func SQLText(s string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\n", `\n`).Replace(s) + "'"
 }
 
@@ -49,7 +49,7 @@ func (t *translator) list(nodes []ast.Node) string {
 func (t *translator) node(n ast.Node) string {
 	switch n := n.(type) {
 	case *ast.StringNode:
-		return sqlText(n.Value)
+		return SQLText(n.Value)
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
 		return n.String()
 	case *ast.PointerNode:
@@ -151,11 +151,11 @@ func (t *translator) call(n *ast.CallNode) string {
 		case !isConstant:
 			return t.fail(n)
 		case name == "Attr":
-			return "attributes[" + sqlText(s.Value) + "]"
+			return "attributes[" + SQLText(s.Value) + "]"
 		case strings.HasSuffix(s.Value, ":"):
-			return "arrayExists(l -> startsWith(l, " + sqlText(s.Value) + "), labels)"
+			return "arrayExists(l -> startsWith(l, " + SQLText(s.Value) + "), labels)"
 		}
-		return "has(labels, " + sqlText(s.Value) + ")"
+		return "has(labels, " + SQLText(s.Value) + ")"
 	}
 	if callee, ok := n.Callee.(*ast.MemberNode); ok {
 		return t.addrMethod(n, callee)
@@ -195,6 +195,34 @@ func sqlAddr(addr string) string {
 	return fmt.Sprintf("if(%[1]s = toIPv6('::'), '', replaceOne(toString(%[1]s), '::ffff:', ''))", addr)
 }
 
+// SQLColumn is a column of tocsin.events, or attributes.KEY, as the text that Event.Field gives of it.
+func SQLColumn(name string) (string, error) {
+	if key, ok := strings.CutPrefix(name, attrPrefix); ok {
+		return "attributes[" + SQLText(key) + "]", nil
+	}
+	i := slices.IndexFunc(schemas.EventFields, func(f schemas.Field) bool { return f.Column == name })
+	if i < 0 {
+		return "", fmt.Errorf("there is no column %s", name)
+	}
+	switch kind := schemas.EventFields[i].ClickHouse; {
+	case name == "metric_value":
+		return "if(metric_name = '', '', toString(metric_value))", nil
+	case kind == "UUID", strings.HasPrefix(name, "kafka_") && kind != "LowCardinality(String)":
+		return "toString(" + name + ")", nil
+	case kind == "String", kind == "LowCardinality(String)":
+		return name, nil
+	case kind == "IPv6":
+		return sqlAddr(name), nil
+	case strings.HasPrefix(kind, "Array("):
+		return "arrayStringConcat(" + name + ", ',')", nil
+	case strings.HasPrefix(kind, "Enum8"):
+		return fmt.Sprintf("if(toInt8(%[1]s) = 0, '', toString(%[1]s))", name), nil
+	case strings.HasPrefix(kind, "UInt"):
+		return fmt.Sprintf("if(%[1]s = 0, '', toString(%[1]s))", name), nil
+	}
+	return "", fmt.Errorf("column %s cannot be said in SQL as a text", name)
+}
+
 func inNetworks(addr string, networks []string) string {
 	var parts []string
 	for _, text := range networks {
@@ -202,7 +230,7 @@ func inNetworks(addr string, networks []string) string {
 		if p.Addr().Is4() {
 			text = fmt.Sprintf("::ffff:%s/%d", p.Addr(), p.Bits()+96)
 		}
-		parts = append(parts, fmt.Sprintf("isIPAddressInRange(toString(%s), %s)", addr, sqlText(text)))
+		parts = append(parts, fmt.Sprintf("isIPAddressInRange(toString(%s), %s)", addr, SQLText(text)))
 	}
 	return "(" + strings.Join(parts, " OR ") + ")"
 }
@@ -263,9 +291,6 @@ func (t *translator) builtin(n *ast.BuiltinNode) string {
 // would have fired, with the time. It is the rule without alerts: `until` and `resolve` are left out, so a hunt may find
 // more than the stream, never less.
 func (r *Rule) SQL() (string, error) {
-	if r.IsJudgedElsewhere() {
-		return "", fmt.Errorf("rule %s: its condition is not one of tocsin's own, so it cannot be said in SQL", r.ID)
-	}
 	q := &query{rule: r}
 	s := q.build()
 	if q.err != nil {
@@ -297,6 +322,13 @@ func (q *query) source(step int, extra string) string {
 	s := &q.rule.Steps[step]
 	if s.Alerts != nil && q.err == nil {
 		q.err = fmt.Errorf("step %s takes alerts, which are no events of the table", s.ID)
+	}
+	if q.rule.IsJudgedElsewhere() {
+		text, err := q.rule.judged.Source(q.rule, step)
+		if err != nil && q.err == nil {
+			q.err = err
+		}
+		return text
 	}
 	var parts, filled []string
 	for _, v := range s.key {
@@ -404,15 +436,22 @@ func frame(spans ...time.Duration) (order string, unit time.Duration) {
 	return "intDiv(t, 1000)", time.Second
 }
 
-// armed is a subquery with the armed matches of a step (see correlate's sequence.go).
+// armed is a subquery with the armed matches of a step, and when what armed them began (see correlate's sequence.go). What
+// is of the same event does not count.
 func (q *query) armed(step int) string {
 	if step == 0 {
-		return q.source(0, "")
+		return "SELECT key, t, id, t AS start FROM (" + q.source(0, ", event_id AS id") + ")"
 	}
 	before := &q.rule.Steps[step-1]
 	order, unit := frame(before.Within)
-	return fmt.Sprintf("SELECT key, t FROM (\n  SELECT key, t, s, countIf(s = 0) OVER (PARTITION BY key ORDER BY %s RANGE BETWEEN %d PRECEDING AND CURRENT ROW) AS n\n  FROM (SELECT key, t, 0 AS s FROM (%s) UNION ALL SELECT key, t, 1 AS s FROM (%s))\n) WHERE s = 1 AND n >= %d",
-		order, before.Within/unit, q.armed(step-1), q.source(step, ""), before.Count)
+	window := fmt.Sprintf("OVER (PARTITION BY key ORDER BY %s RANGE BETWEEN %d PRECEDING AND CURRENT ROW)", order, before.Within/unit)
+	start, complete := "t", fmt.Sprintf("countIf(s = 0) %s - countIf(s = 0) OVER (PARTITION BY key, id) >= %d", window, before.Count)
+	if q.rule.Span > 0 {
+		start = fmt.Sprintf("arrayMax(arrayConcat([0], arrayMap(x -> x.1, arrayFilter(x -> x.2 != id, groupArrayIf((start, id), s = 0) %s))))", window)
+		complete = fmt.Sprintf("began > t - %d", q.rule.Span.Milliseconds())
+	}
+	return fmt.Sprintf("SELECT key, t, id, began AS start FROM (\n  SELECT key, t, id, s, %s AS began, %s AS complete\n  FROM (SELECT key, t, id, start, 0 AS s FROM (%s) UNION ALL SELECT key, t, id, t AS start, 1 AS s FROM (%s))\n) WHERE s = 1 AND complete",
+		start, complete, q.armed(step-1), q.source(step, ", event_id AS id"))
 }
 
 func (q *query) sequence() string {

@@ -68,9 +68,17 @@ func aggregateSQL(a Aggregate) string {
 		return fmt.Sprintf("sum(toFloat64OrZero(a%d)) OVER w", a.Value)
 	case Avg:
 		return fmt.Sprintf("ifNull(avg(toFloat64OrNull(a%d)) OVER w, nan)", a.Value)
-	case Percentile: // that of the rank, which the stream knows within 1 %
-		list := fmt.Sprintf("arraySort(groupArray(toFloat64OrNull(a%d)) OVER w)", a.Value)
+	case Median:
+		list := sortedSQL(a)
+		return fmt.Sprintf("if(empty(%[1]s), nan, (%[1]s[intDiv(length(%[1]s) + 1, 2)] + %[1]s[intDiv(length(%[1]s), 2) + 1]) / 2)", list)
+	case Percentile: // that of the rank, which the stream may know within 1 %
+		list := sortedSQL(a)
 		return fmt.Sprintf("if(empty(%s), nan, arrayElement(%s, toUInt64(greatest(ceil(%g * length(%s)), 1))))", list, list, a.Quantile, list)
 	}
 	return "count() OVER w"
+}
+
+// sortedSQL are the numbers of the window w, sorted.
+func sortedSQL(a Aggregate) string {
+	return fmt.Sprintf("arraySort(groupArray(toFloat64OrNull(a%d)) OVER w)", a.Value)
 }

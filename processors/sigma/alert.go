@@ -113,20 +113,24 @@ func correlationOf(r *Rule) (out *rule.Rule, reason string) {
 	case "value_avg":
 		number, of = rule.Aggregate{Name: "n", Op: rule.Sum}, "n / events"
 		out.Aggregates = []rule.Aggregate{{Name: "events", Op: rule.Count, Value: -1}}
+	case "value_median":
+		number = rule.Aggregate{Name: "n", Op: rule.Median}
+	case "value_percentile":
+		number = rule.Aggregate{Name: "n", Op: rule.Percentile, Quantile: c.rank / 100, Exact: true}
 	case "temporal":
 		if c.presence != nil {
 			return c.presenceOf(out)
 		}
 		number = rule.Aggregate{Name: "n", Op: rule.Distinct}
 	case "temporal_ordered":
-		if len(c.rules) != 2 {
-			return nil, "temporal_ordered over other than two rules, which the pipeline does not know (tocsin sigma match does)"
+		out.Kind, out.Window, out.Span = rule.Sequence, 0, c.span
+		when := out.Steps[0].When
+		out.Steps = nil
+		for i := range c.rules {
+			out.Steps = append(out.Steps, rule.Step{ID: strconv.Itoa(i + 1), Count: 1, Within: c.span, When: when})
 		}
-		out.Kind, out.Window = rule.Sequence, 0
-		out.Steps = []rule.Step{{ID: "first", Count: 1, Within: c.span, When: out.Steps[0].When}, {ID: "second", Count: 1}}
+		out.Steps[len(c.rules)-1].Within = 0
 		return out, ""
-	default:
-		return nil, c.kind + ", which the pipeline does not know (tocsin sigma match does)"
 	}
 	out.Aggregates = append(out.Aggregates, number)
 	var limits []string

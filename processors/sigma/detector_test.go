@@ -155,7 +155,6 @@ func TestSilent(t *testing.T) {
 		{detection("r", "words", "{Image: y}"), "events of product=app,service=words have no Image"},
 		{detection("r", "lines", "{anything: y}"), ""},
 		{detection("r", "other", "{a: b}") + "title: c\nid: c\ncorrelation: {type: event_count, rules: [r], timespan: 1m, condition: {gte: 2}}", "none of its rules can ever fire"},
-		{detection("r", "json", "{verb: b}") + "title: c\nid: c\ncorrelation: {type: value_median, rules: [r], timespan: 1m, condition: {field: n, gte: 2}}", "value_median, which the pipeline does not know"},
 	} {
 		var got []string
 		for _, s := range detect(t, c.rules).Silent() {
@@ -189,6 +188,14 @@ func TestPipelineCorrelations(t *testing.T) {
 		{"presence", "{type: temporal, rules: [failed, worked, either], group-by: [user], timespan: 1m, condition: 'worked and (failed or either)'}",
 			"1 ok a, 2 fail-ok b, 3 fail c", "b"},
 		{"ordered", "{type: temporal_ordered, rules: [failed, worked], group-by: [user], timespan: 1m}", "1 ok a, 2 fail a, 3 fail b, 4 ok b", "b"},
+		{"three in their order", "{type: temporal_ordered, rules: [failed, worked, failed], group-by: [user], timespan: 1m}",
+			"1 fail a, 2 ok a, 3 ok b, 4 fail b, 5 ok b, 50 fail a", "a"},
+		{"all of them within the timespan", "{type: temporal_ordered, rules: [failed, worked, failed], group-by: [user], timespan: 1m}",
+			"1 fail a, 40 ok a, 70 fail a, 1 fail b, 30 fail b, 40 ok b, 70 fail b", "b"},
+		{"median", "{type: value_median, rules: [failed], group-by: [user], timespan: 1m, condition: {field: n, gte: 4}}",
+			"1 fail a 1, 2 fail a 7, 3 fail b 1, 4 fail b 2, 5 fail b 100", "a"},
+		{"percentile", "{type: value_percentile, rules: [failed], group-by: [user], timespan: 1m, condition: {field: n, percentile: 75, gte: 7}}",
+			"1 fail a 1, 2 fail a 2, 3 fail a 3, 4 fail a 7, 5 fail a 7, 3 fail b 6.99", "a"},
 		{"one event is not two steps", "{type: temporal_ordered, rules: [either, worked], group-by: [user], timespan: 1m}", "1 fail-ok a, 2 fail-ok b, 3 fail-ok b", "b"},
 		{"without the group's field", "{type: event_count, rules: [failed], group-by: [n], timespan: 1m, condition: {gte: 1}}", "1 fail a, 2 fail a 7", "7"},
 	} {
