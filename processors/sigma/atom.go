@@ -109,7 +109,7 @@ func (c *compiledAtom) judge(m *Matcher) bool {
 		return c.judgePair(m)
 	}
 	if c.slot < 0 {
-		for i := range m.values {
+		for i := m.mapped; i < len(m.values); i++ {
 			if c.passes(&m.values[i], m) {
 				return true
 			}

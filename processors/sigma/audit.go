@@ -56,8 +56,7 @@ func (m *Matcher) readAudit(line string) {
 var hexNames = []string{"name", "exe", "comm", "cwd", "proctitle", "cmd", "key", "acct", "data"}
 
 func (m *Matcher) unhex(kind, name, v string) string {
-	argument := kind == "EXECVE" && len(name) > 1 && name[0] == 'a' && '0' <= name[1] && name[1] <= '9'
-	if len(v) < 2 || len(v)%2 != 0 || !argument && !slices.Contains(hexNames, name) {
+	if len(v) < 2 || len(v)%2 != 0 || !(kind == "EXECVE" && isArgument(name)) && !slices.Contains(hexNames, name) {
 		return v
 	}
 	b, err := hex.DecodeString(v)
@@ -65,4 +64,9 @@ func (m *Matcher) unhex(kind, name, v string) string {
 		return v
 	}
 	return strings.ReplaceAll(string(b), "\x00", " ")
+}
+
+// isArgument tells the fields a0, a1 and so on, which are texts in records of the type EXECVE only.
+func isArgument(name string) bool {
+	return len(name) > 1 && name[0] == 'a' && '0' <= name[1] && name[1] <= '9'
 }

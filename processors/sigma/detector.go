@@ -11,6 +11,8 @@ import (
 type Detector struct {
 	rules    []*rule.Rule
 	alerts   map[*Rule]*rule.Rule // of those that alert on their own
+	of       map[*rule.Rule]*Rule
+	taxonomy *Taxonomy
 	silent   []Silent
 	bySource map[string][]*scope
 	parts    map[*Rule][]part
@@ -28,6 +30,7 @@ type scope struct {
 	program *Program
 	fields  []scopeField
 	parts   map[*Rule][]slots // slots of the rule's parts, in the order of Detector.parts
+	slot    func(field string) int32
 }
 
 type scopeField struct {
@@ -47,7 +50,7 @@ type slots struct{ groups, values []int32 }
 
 // NewDetector compiles the set for the views.
 func NewDetector(set *Set, taxonomy *Taxonomy) *Detector {
-	d := &Detector{bySource: map[string][]*scope{}, parts: map[*Rule][]part{}, alerts: map[*Rule]*rule.Rule{}}
+	d := &Detector{taxonomy: taxonomy, bySource: map[string][]*scope{}, parts: map[*Rule][]part{}, alerts: map[*Rule]*rule.Rule{}, of: map[*rule.Rule]*Rule{}}
 	fires, quiet := map[*Rule]bool{}, map[*Rule]bool{}
 	for _, r := range set.Rules {
 		if reason := taxonomy.never(r); reason != "" {
@@ -62,7 +65,7 @@ func NewDetector(set *Set, taxonomy *Taxonomy) *Detector {
 	for _, r := range set.Rules {
 		if fires[r] && !quiet[r] {
 			d.alerts[r] = alertOf(r)
-			d.rules = append(d.rules, d.alerts[r])
+			d.enter(d.alerts[r], r)
 		}
 	}
 	for _, v := range taxonomy.views {
@@ -94,13 +97,18 @@ func (d *Detector) correlation(r *Rule, fires, quiet map[*Rule]bool) {
 		d.silent = append(d.silent, Silent{r, reason})
 		return
 	}
-	d.rules = append(d.rules, out)
+	d.enter(out, r)
 	for i, of := range c.rules {
 		d.parts[of] = append(d.parts[of], part{c, out, i})
 		if !c.generate {
 			quiet[of] = true
 		}
 	}
+}
+
+func (d *Detector) enter(out *rule.Rule, of *Rule) {
+	d.rules = append(d.rules, out)
+	d.of[out] = of
 }
 
 // view compiles the rules that can fire in a view.
@@ -111,7 +119,7 @@ func (d *Detector) view(v *view, rules []*Rule) {
 			c.paths[f.name] = f.raw
 		}
 	}
-	s := &scope{view: v, parts: map[*Rule][]slots{}}
+	s := &scope{view: v, parts: map[*Rule][]slots{}, slot: c.slot}
 	for _, r := range rules {
 		if !r.Source.Covers(v.source) {
 			continue

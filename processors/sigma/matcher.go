@@ -114,6 +114,7 @@ type Matcher struct {
 	tokens  json.Tokenizer
 	epoch   uint32
 	values  []value
+	mapped  int // values before this are of columns: keywords do not look at them
 	slots   []slot
 	seen    []int32 // slots of the current event
 	arena   []byte
@@ -162,6 +163,7 @@ func (m *Matcher) begin() {
 		clear(m.asked)
 		m.epoch = 1
 	}
+	m.mapped = 0
 	m.values, m.seen, m.arena = m.values[:0], m.seen[:0], m.arena[:0]
 	m.found, m.matched = m.found[:0], m.matched[:0]
 }
@@ -180,7 +182,7 @@ func (m *Matcher) judge() []*Rule {
 		}
 	}
 	if x.any != nil {
-		for i := range m.values {
+		for i := m.mapped; i < len(m.values); i++ {
 			x.any.lookup(&m.values[i], m)
 		}
 	}

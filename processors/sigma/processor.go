@@ -77,21 +77,24 @@ func (p *Processor) judge(s *scope) {
 		p.matchers[s] = m
 	}
 	if s.raw != rawAudit {
-		p.take(s, m, m.see(s, p.event))
+		m.read(s, p.event, "")
+		p.take(s, m, m.judge())
 		return
 	}
 	for line := range strings.Lines(p.event.Raw) { // to Sigma each record of the audit daemon is an event
-		m.begin()
-		m.readColumns(s, p.event)
-		m.readAudit(line)
+		m.read(s, p.event, line)
 		p.take(s, m, m.judge())
 	}
 }
 
-// see judges an event as the view shows it.
-func (m *Matcher) see(s *scope, e *pipeline.Event) []*Rule {
+// read takes an event as the view shows it; of the audit daemon's records one line is an event.
+func (m *Matcher) read(s *scope, e *pipeline.Event, line string) {
 	m.begin()
 	m.readColumns(s, e)
+	if s.raw == rawAudit {
+		m.readAudit(line)
+		return
+	}
 	read := false
 	if s.raw == rawJSON {
 		if at := strings.IndexByte(e.Raw, '{'); at >= 0 { // a syslog header may stand before it
@@ -105,7 +108,6 @@ func (m *Matcher) see(s *scope, e *pipeline.Event) []*Rule {
 	if !read && m.program.keywords {
 		m.add(nil, newText(e.Raw))
 	}
-	return m.judge()
 }
 
 // readColumns takes the fields that are mapped to columns.
@@ -118,6 +120,7 @@ func (m *Matcher) readColumns(s *scope, e *pipeline.Event) {
 			}
 		}
 	}
+	m.mapped = len(m.values)
 }
 
 // take makes signals of what matched.

@@ -20,6 +20,9 @@ type test interface {
 	String() string
 	// cost is that of holds, in arbitrary units.
 	cost() int
+	// sql is the test of a text x in ClickHouse's words; words are for people.
+	sql() string
+	words() string
 }
 
 func (p *pattern) String() string { return p.description }
