@@ -47,11 +47,27 @@ type Config struct {
 
 // ClickHouseConfig says which ClickHouse.
 type ClickHouseConfig struct {
-	Addrs    []string `yaml:"addrs"` // host:port of the native protocol; several are replicas of the same tables
-	Database string   `yaml:"database"`
-	User     string   `yaml:"user"`
-	Password string   `yaml:"password"`
-	TLS      bool     `yaml:"tls"`
+	Addrs    []string       `yaml:"addrs"` // host:port of the native protocol; several are servers of one cluster
+	Database string         `yaml:"database"`
+	User     string         `yaml:"user"`
+	Password string         `yaml:"password"`
+	TLS      bool           `yaml:"tls"`
+	Cluster  ClusterConfig  `yaml:"cluster"`
+	KeepDays map[string]int `yaml:"keep_days"` // table to days
+	Tier     TierConfig     `yaml:"tier"`
+}
+
+// ClusterConfig says on which servers the warehouse lies.
+type ClusterConfig struct {
+	Name   string `yaml:"name"` // of the servers' remote_servers; empty is one server
+	Keeper bool   `yaml:"keeper"`
+}
+
+// TierConfig says when old rows go to a slower volume, and to which.
+type TierConfig struct {
+	Policy    string         `yaml:"policy"`
+	Volume    string         `yaml:"volume"`
+	AfterDays map[string]int `yaml:"after_days"` // table to days
 }
 
 // RulesConfig says which rules run.
@@ -93,7 +109,7 @@ func DefaultConfig() Config {
 	return Config{
 		Instance:   host,
 		Kafka:      kafka.DefaultConfig(),
-		ClickHouse: ClickHouseConfig{Addrs: []string{"127.0.0.1:9000"}, Database: "tocsin", User: "default"},
+		ClickHouse: ClickHouseConfig{Addrs: []string{"127.0.0.1:9000"}, Database: "tocsin", User: "default", Cluster: ClusterConfig{Keeper: true}},
 		Rules:      RulesConfig{Library: true, Lateness: 2 * time.Minute},
 		Alerts:     alert.DeskConfig{PerMinute: alert.DefaultPerMinute},
 		Flush:      FlushConfig{Rows: 65536, Bytes: 64 << 20, Interval: time.Second},
@@ -190,7 +206,7 @@ func (c *Config) validate() error {
 	if _, err := parse.New(c.Parse); err != nil {
 		errs = append(errs, fmt.Errorf("parse.topics: %w", err))
 	}
-	errs = append(errs, console.CheckPeople(c.Admin.People), c.Enrich.Check(), c.Receive.Check(), c.Sample.Check())
+	errs = append(errs, c.clickhouse().Check(), console.CheckPeople(c.Admin.People), c.Enrich.Check(), c.Receive.Check(), c.Sample.Check())
 	return errors.Join(errs...)
 }
 
@@ -210,7 +226,8 @@ func loadSources(dirs []string) ([]parse.Format, error) {
 func (c Config) clickhouse() clickhouse.Config {
 	conf := clickhouse.Config{
 		Addrs: c.ClickHouse.Addrs, Database: c.ClickHouse.Database, User: c.ClickHouse.User, Password: c.ClickHouse.Password,
-		Pipeline: c.Kafka.Group,
+		Pipeline: c.Kafka.Group, Cluster: c.ClickHouse.Cluster.Name, Keeper: c.ClickHouse.Cluster.Keeper, KeepDays: c.ClickHouse.KeepDays,
+		Tier: clickhouse.Tier{Policy: c.ClickHouse.Tier.Policy, Volume: c.ClickHouse.Tier.Volume, Days: c.ClickHouse.Tier.AfterDays},
 	}
 	if c.ClickHouse.TLS {
 		conf.TLS = &tls.Config{MinVersion: tls.VersionTLS12}

@@ -20,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tocsin-project/tocsin/pipeline/embedded"
+	"github.com/tocsin-project/tocsin/pipeline/embedded/embeddedtest"
 )
 
 // The tests of this file need Java and Apache Kafka's jars, in the folder that TOCSIN_KAFKA_LIBS names. `make e2e` fetches
@@ -123,7 +124,7 @@ broker.session.timeout.ms=3000
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Stop(context.Background()) })
-	cfg.ClickHouse.Addrs = []string{relay(t, server.TCPAddr)}
+	cfg.ClickHouse.Addrs = []string{embeddedtest.Relay(t, server.TCPAddr)}
 	return cfg, c
 }
 

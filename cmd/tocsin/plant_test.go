@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +19,7 @@ import (
 
 	"github.com/tocsin-project/tocsin/pipeline"
 	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
+	"github.com/tocsin-project/tocsin/pipeline/embedded/embeddedtest"
 	"github.com/tocsin-project/tocsin/pipeline/kafka"
 	"github.com/tocsin-project/tocsin/processors/correlate"
 	"github.com/tocsin-project/tocsin/processors/parse"
@@ -51,44 +50,8 @@ func embeddedServers(t *testing.T) Config {
 		t.Fatal(err)
 	}
 	t.Cleanup(servers.stop)
-	cfg.ClickHouse.Addrs = []string{relay(t, cfg.ClickHouse.Addrs[0])}
+	cfg.ClickHouse.Addrs = []string{embeddedtest.Relay(t, cfg.ClickHouse.Addrs[0])}
 	return cfg
-}
-
-// relay forwards connections to addr and returns where it listens. A killed process leaves connections that are reset, and
-// libchdb, other than ClickHouse's own server, aborts on those; the relay closes them in order.
-func relay(t *testing.T, addr string) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	forward := func(to, from net.Conn) {
-		_, _ = io.Copy(to, from)           // until either end is gone, however
-		_, _ = io.Copy(io.Discard, from)   // whoever sends must not find the door shut
-		_ = to.(*net.TCPConn).CloseWrite() // fails where it is closed already
-	}
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			server, err := net.Dial("tcp", addr)
-			if err != nil {
-				client.Close()
-				continue
-			}
-			go forward(server, client)
-			go func() {
-				forward(client, server)
-				client.Close()
-				server.Close()
-			}()
-		}
-	}()
-	return listener.Addr().String()
 }
 
 // newPlant prepares a pipeline that reads one raw topic of three partitions into a database of its own.

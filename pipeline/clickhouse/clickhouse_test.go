@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 		serverDir = dir
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		if server, err = embedded.StartClickHouse(ctx, embedded.ClickHouseConfig{Dir: dir}); err != nil {
+		if server, err = embedded.StartClickHouse(ctx, embedded.ClickHouseConfig{Dir: dir, More: more}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}

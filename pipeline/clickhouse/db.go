@@ -17,7 +17,7 @@ import (
 // Config says which ClickHouse and how to speak to it. The zero value of each field stands for its default.
 type Config struct {
 	// Addrs are host:port of the native protocol; default 127.0.0.1:9000. The first that answers is used. Several must be
-	// replicas of the same tables: the memory of tokens is theirs in common then, and nowhere else.
+	// servers of one Cluster: the memory of tokens is theirs in common then, and nowhere else.
 	Addrs    []string
 	Database string // default tocsin
 	User     string // default default
@@ -26,6 +26,15 @@ type Config struct {
 	// Pipeline is the first part of each block's token; default tocsin. Two pipelines that read the same topics into the
 	// same database must differ in it.
 	Pipeline string
+	// Cluster is what remote_servers calls the servers, where the warehouse lies on several; empty is one server. Addrs may name
+	// any of them then, as all hand on what they are given.
+	Cluster string
+	// Keeper says that the cluster's servers have a Keeper: then ClickHouse replicates. Without one, Addrs must name every
+	// server, and an INSERT waits until all replicas of its shard have it.
+	Keeper bool
+	// KeepDays is how long rows are kept, by table; those that are not named keep them as sql.Agings says.
+	KeepDays map[string]int
+	Tier     Tier
 	// InsertTimeout bounds one INSERT, here and, in whole seconds, as max_execution_time on the server; default 60 s, 1 s at
 	// least. It is also how long a worker that lost its partition may still write: the deduplication window must outlast
 	// it by far.
@@ -88,7 +97,12 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 }
 
 func connect(cfg Config, database string) (chdriver.Conn, error) {
+	settings := driver.Settings{}
+	if cfg.Cluster != "" {
+		settings["distributed_product_mode"] = "global" // a subquery on a table of all servers is run once, not once a server
+	}
 	return driver.Open(&driver.Options{
+		Settings:    settings,
 		Addr:        cfg.Addrs,
 		Auth:        driver.Auth{Database: database, Username: cfg.User, Password: cfg.Password},
 		TLS:         cfg.TLS,

@@ -64,34 +64,7 @@ func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
 	defer cancel()
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	var stored, retries [partitions]int
-	for p := range partitions {
-		wg.Go(func() {
-			s := db.EventSink()
-			defer s.Close()
-			for n := 0; ; n += rows {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				c := chunk(int64(n), int64(n+rows), 0)
-				c.Partition = int32(p)
-				if err := s.Append(ofPartition(c.Partition, typical(int64(n), rows))); err != nil {
-					t.Error(err)
-					return
-				}
-				again, err := flush(ctx, s, c)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				stored[p], retries[p] = stored[p]+rows, retries[p]+again
-			}
-		})
-	}
+	stop := hammer(ctx, t, db, partitions, rows)
 	for i := range kills {
 		time.Sleep(time.Duration(300+100*i) * time.Millisecond)
 		ch.Kill()
@@ -100,19 +73,55 @@ func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	close(stop)
-	wg.Wait()
-
-	want := uint64(stored[0] + stored[1])
+	want, retries := stop()
 	for _, query := range []string{"SELECT count() FROM events", "SELECT sum(n) FROM events_1m", "SELECT sum(rows) FROM ledger"} {
 		if got := number(t, db, query); got != want {
 			t.Errorf("%s: %d, want %d", query, got, want)
 		}
 	}
-	if retries[0]+retries[1] == 0 {
+	if retries == 0 {
 		t.Errorf("no INSERT had to be retried in %d kills: the test shows nothing", kills)
 	}
-	t.Logf("%d rows, %d kills, %d retries", want, kills, retries[0]+retries[1])
+	t.Logf("%d rows, %d kills, %d retries", want, kills, retries)
+}
+
+// hammer writes chunks of so many rows to each partition, one after the other and each until it is stored, until stop is
+// called. That returns how many rows were stored, and how often a chunk had to be sent again.
+func hammer(ctx context.Context, t *testing.T, db *DB, partitions, rows int) (stop func() (stored, retries uint64)) {
+	var wg sync.WaitGroup
+	var stored, retries atomic.Uint64
+	stopped := make(chan struct{})
+	for p := range int32(partitions) {
+		wg.Go(func() {
+			s := db.EventSink()
+			defer s.Close()
+			for n := int64(0); ; n += int64(rows) {
+				select {
+				case <-stopped:
+					return
+				default:
+				}
+				c := chunk(n, n+int64(rows), 0)
+				c.Partition = p
+				if err := s.Append(ofPartition(p, typical(n, rows))); err != nil {
+					t.Error(err)
+					return
+				}
+				again, err := flush(ctx, s, c)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				stored.Add(uint64(rows))
+				retries.Add(uint64(again))
+			}
+		})
+	}
+	return func() (uint64, uint64) {
+		close(stopped)
+		wg.Wait()
+		return stored.Load(), retries.Load()
+	}
 }
 
 // The server has the block, the acknowledgement is lost.

@@ -27,6 +27,7 @@ type ClickHouseConfig struct {
 	TCPPort  int    // native protocol; 0 takes a free one
 	HTTPPort int    // 0 takes a free one
 	Users    string // the whole users.xml; "" is one user default, no password, all rights
+	More     string // XML that is merged over the server's configuration, as a file of config.d; "" is nothing
 }
 
 // ClickHouse is a ClickHouse server in a child process, listening on loopback.
@@ -163,10 +164,15 @@ func prepare(cfg ClickHouseConfig) (string, error) {
 	if cfg.Users == "" {
 		cfg.Users = defaultUsers
 	}
+	if cfg.More == "" {
+		cfg.More = "<clickhouse/>"
+	}
 	err = errors.Join(
 		os.MkdirAll(in("backups"), 0o750),
 		os.MkdirAll(in("metadata"), 0o750),
 		os.MkdirAll(in("users.d"), 0o750),
+		os.MkdirAll(in("config.d"), 0o750),
+		os.WriteFile(in("config.d", "more.xml"), []byte(cfg.More), 0o600),
 		os.WriteFile(in("config.xml"), config, 0o600),
 		os.WriteFile(in("users.xml"), []byte(cfg.Users), 0o600),
 		os.WriteFile(in("users.d", "embedded.xml"), []byte(quickEnd), 0o600),

@@ -1,0 +1,44 @@
+// Package embeddedtest is what tests need that kill processes around the embedded ClickHouse.
+package embeddedtest
+
+import (
+	"io"
+	"net"
+	"testing"
+)
+
+// Relay forwards connections to addr and returns where it listens. A killed process leaves connections that are reset, and
+// libchdb, other than ClickHouse's own server, aborts on those; the relay closes them in order.
+func Relay(t testing.TB, addr string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	forward := func(to, from net.Conn) {
+		_, _ = io.Copy(to, from)           // until either end is gone, however
+		_, _ = io.Copy(io.Discard, from)   // whoever sends must not find the door shut
+		_ = to.(*net.TCPConn).CloseWrite() // fails where it is closed already
+	}
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", addr)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			go forward(server, client)
+			go func() {
+				forward(client, server)
+				client.Close()
+				server.Close()
+			}()
+		}
+	}()
+	return listener.Addr().String()
+}
