@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -30,10 +31,7 @@ func newRules() *cobra.Command {
 					fmt.Fprintln(cmd.ErrOrStderr(), err)
 					return errNo
 				}
-				for _, note := range set.Notes() {
-					fmt.Fprintln(cmd.ErrOrStderr(), note)
-				}
-				for _, note := range exceptionNotes(set, time.Now()) {
+				for _, note := range slices.Concat(set.Notes(), set.Warnings, exceptionNotes(set, time.Now())) {
 					fmt.Fprintln(cmd.ErrOrStderr(), note)
 				}
 				fmt.Fprintf(cmd.ErrOrStderr(), "%d rules are fine", len(set.Rules))

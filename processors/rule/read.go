@@ -94,6 +94,9 @@ func (r *reader) read(root ast.Node) {
 	if kind == Spike {
 		r.checkHistory(root)
 	}
+	if kind == Anomaly {
+		r.checkAnomaly(seen)
+	}
 	r.finish()
 }
 
@@ -212,17 +215,6 @@ func (r *reader) kind(root ast.Node) (kind Kind) {
 		r.failAt(root, "the rule has no kind", didYouMean("", words))
 	}
 	return kind
-}
-
-func (r *reader) techniques(n ast.Node) (ids []string) {
-	r.list(n, "attack", func(n ast.Node) {
-		id := r.line(n, "attack")
-		if !techniquePattern.MatchString(id) {
-			r.failAt(n, fmt.Sprintf("attack: %q is no technique of MITRE ATT&CK", id), "as in T1110 or T1110.004")
-		}
-		ids = append(ids, id)
-	})
-	return ids
 }
 
 // phaseList reads phases by name, as indexes into schemas.Phases.

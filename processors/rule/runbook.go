@@ -47,7 +47,11 @@ func (r *Rule) RunbookPage() string {
 		b.WriteString(", phases " + strings.Join(words, ", "))
 	}
 	if len(r.Attacks) > 0 {
-		b.WriteString(", MITRE ATT&CK " + strings.Join(r.Attacks, ", "))
+		var words []string
+		for _, id := range r.Attacks {
+			words = append(words, fmt.Sprintf("%s (%s)", id, TechniqueName(id)))
+		}
+		b.WriteString(", MITRE ATT&CK " + strings.Join(words, ", "))
 	}
 	b.WriteString(".\n")
 	return b.String()

@@ -113,6 +113,8 @@ type Set struct {
 	judged    Judged
 	// Exceptions are in the order of their files.
 	Exceptions []*Exception
+	// Warnings are what is not wrong but wants a look, with file:line:column.
+	Warnings []string
 }
 
 // Judged are rules whose events another matcher finds: package sigma's. They are in the set for those who hold their state

@@ -81,7 +81,8 @@ func (r *Rule) frame() *rule.Rule {
 	}
 	for _, t := range r.Tags {
 		if t = strings.ToLower(t); technique.MatchString(t) {
-			out.Attacks = append(out.Attacks, strings.ToUpper(strings.TrimPrefix(t, "attack.")))
+			id, _ := rule.Technique(strings.ToUpper(strings.TrimPrefix(t, "attack.")))
+			out.Attacks = append(out.Attacks, id)
 		}
 	}
 	for _, ref := range r.References {
