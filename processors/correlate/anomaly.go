@@ -2,6 +2,7 @@ package correlate
 
 import (
 	"cmp"
+	"encoding"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -16,10 +17,11 @@ import (
 	"github.com/tocsin-project/tocsin/processors/rule"
 )
 
-// anomaly is the state of a series of values: its detector (detect.Anomaly), which judges them in the order of time. Values
-// wait for the watermark, so that order of arrival makes no difference; a rule's own lateness shortens that wait.
+// anomaly is the state of a series of values: its detector (detect.Anomaly, or detect.Deviation where the rule compares with
+// the last values alone), which judges them in the order of time. Values wait for the watermark, so that order of arrival
+// makes no difference; a rule's own lateness shortens that wait.
 type anomaly struct {
-	detector *detect.Anomaly
+	detector scorer
 	pending  []sample // not judged yet, by time and then by value
 	born     int64    // time of the first
 	last     int64    // time of the last that was judged; 0 before the first
@@ -36,7 +38,17 @@ type sample struct {
 	id    uuid.UUID
 }
 
+// scorer judges the values of a series in the order of time.
+type scorer interface {
+	Observe(t time.Time, v float64) detect.AnomalyVerdict
+	encoding.BinaryAppender
+	encoding.BinaryUnmarshaler
+}
+
 func newAnomaly(r *rule.Rule) *anomaly {
+	if r.Last > 0 {
+		return &anomaly{detector: detect.NewDeviation(detect.DeviationConfig{Last: r.Last, Deviations: r.Factor, Rise: r.Min})}
+	}
 	return &anomaly{detector: detect.NewAnomaly(detect.AnomalyConfig{Period: r.Period})}
 }
 

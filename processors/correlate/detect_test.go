@@ -3,6 +3,7 @@ package correlate
 import (
 	"cmp"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sort"
@@ -229,6 +230,71 @@ func TestAnomalyEqualsOracle(t *testing.T) {
 			}
 			if e.Keys() > 0 {
 				t.Fatalf("seed %d: %d keys are never forgotten", seed, e.Keys())
+			}
+		}
+		alerts += len(want)
+		quiet += 3 - len(want)
+	}
+	t.Logf("%d keys fired, %d stayed quiet", alerts, quiet)
+	if alerts < *seeds/4 || quiet < *seeds/4 {
+		t.Errorf("%d keys fired and %d did not: the streams prove too little", alerts, quiet)
+	}
+}
+
+const deviationRule = `
+id: D
+kind: anomaly
+key: ev.Actor
+when: ev.Type == "flow"
+value: ev.Bytes
+last: 7
+deviations: 2
+rise: 0.3
+dedup: 1m
+`
+
+// deviationOracle compares each value with the seven before it.
+func deviationOracle(events []pipeline.Event) []string {
+	middle := func(list []float64) float64 { return slices.Sorted(slices.Values(list))[len(list)/2] }
+	fired := map[string]bool{}
+	for i, e := range events {
+		var before []float64
+		for j := i - 1; j >= 0 && len(before) < 7; j-- {
+			if events[j].Actor == e.Actor {
+				before = append(before, float64(events[j].Bytes))
+			}
+		}
+		if len(before) < 7 {
+			continue
+		}
+		mean := 0.0
+		var away []float64
+		for _, v := range before {
+			mean += v
+			away = append(away, math.Abs(v-middle(before)))
+		}
+		mean /= 7
+		if above := float64(e.Bytes) - mean; above >= 2*middle(away) && above >= 0.3*mean {
+			fired["D|"+e.Actor] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(fired))
+}
+
+func TestDeviationEqualsOracle(t *testing.T) {
+	set := load(t, deviationRule)
+	alerts, quiet := 0, 0
+	for seed := range uint64(*seeds) {
+		rng := rand.New(rand.NewPCG(seed, 44))
+		events := stream(rng, 45, 1+rng.Float64(), "flow")
+		for i := range events {
+			events[i].Bytes += 200 // 200 to 499
+		}
+		slices.SortFunc(events, func(a, b pipeline.Event) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Bytes, b.Bytes)) })
+		want := deviationOracle(events)
+		for _, late := range []time.Duration{0, 29 * time.Second} {
+			if got, _, _ := run(t, set, ends(shuffle(t, rng, set, events, 3, late), at(30*24*3600))); !slices.Equal(got, want) {
+				t.Fatalf("seed %d, late by %s: %v fired, want %v", seed, late, got, want)
 			}
 		}
 		alerts += len(want)

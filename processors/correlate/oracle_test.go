@@ -461,7 +461,7 @@ func mixed(t testing.TB, rng *rand.Rand, set *rule.Set, n int) []pipeline.Signal
 
 // A transaction that is rolled back leaves no trace, wherever it was cut.
 func TestRollbackLeavesNoTrace(t *testing.T) {
-	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule, newValueRule, riskRule, memberRule, chainOfAlerts, riskOfAlerts, sessionRule, finalRule, spikeRule, sumSpikeRule, silenceRule, anomalyRule)
+	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule, newValueRule, riskRule, memberRule, chainOfAlerts, riskOfAlerts, sessionRule, finalRule, spikeRule, sumSpikeRule, silenceRule, anomalyRule, deviationRule)
 	for seed := range uint64(*seeds / 10) {
 		rng := rand.New(rand.NewPCG(seed, 4))
 		in := mixed(t, rng, set, 300)
@@ -507,7 +507,7 @@ func TestRollbackLeavesNoTrace(t *testing.T) {
 
 // An engine restored from the changelog goes on as the one that wrote it; seeing signals again changes nothing.
 func TestRestoreFromChangelog(t *testing.T) {
-	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule, newValueRule, riskRule, memberRule, chainOfAlerts, riskOfAlerts, sessionRule, finalRule, spikeRule, sumSpikeRule, silenceRule, anomalyRule)
+	set := load(t, thresholdRule, sequenceRule, growthRule, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1m", absenceRule, heartbeatRule, newValueRule, riskRule, memberRule, chainOfAlerts, riskOfAlerts, sessionRule, finalRule, spikeRule, sumSpikeRule, silenceRule, anomalyRule, deviationRule)
 	for seed := range uint64(*seeds / 6) {
 		rng := rand.New(rand.NewPCG(seed, 5))
 		in := mixed(t, rng, set, 300)

@@ -91,6 +91,8 @@ type AnomalyVerdict struct {
 	Expected float64
 	// Got is the row's value.
 	Got float64
+	// Limit is the least value that a [Deviation] takes for worse; 0 of others, and while it knows too few.
+	Limit float64
 	// Beyond says for each [Evidence] how far the row lies outside the range
 	// so far: 0 inside, one half if as far outside as the bound is from the
 	// mean, 1 infinitely far; less while the range is young.
@@ -109,6 +111,9 @@ func (v AnomalyVerdict) Explain() string {
 		if x > 0 {
 			fmt.Fprintf(&b, "; %s beyond its range (%.0f %%)", Evidence(e), 100*x)
 		}
+	}
+	if v.Limit != 0 {
+		fmt.Fprintf(&b, "; from %.4g on it is worse", v.Limit)
 	}
 	if v.Held {
 		b.WriteString("; same event as before")

@@ -4,6 +4,7 @@
 // # Detectors
 //
 //   - [Anomaly] scores any metric series without knowing anything about it.
+//   - [Deviation] says that a value is worse than the few before it.
 //   - [Silence] says when a source or host has been quiet for too long,
 //     measured against its own habit.
 //   - [Growth] tells the exponential growth of a database under attack; it is

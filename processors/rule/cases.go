@@ -34,7 +34,9 @@ type Input struct {
 	At     time.Duration // after Start
 	Source string        // format of the record; empty where it is to be recognised
 	Record string
-	Event  []pipeline.Attr // columns and values; nil where Record is set
+	// Headers are the record's, as those who send it add them; in the order of the file.
+	Headers []pipeline.Header
+	Event   []pipeline.Attr // columns and values; nil where Record is set
 }
 
 // Expectation is what must be true of one or more alerts, whatever their updates. Empty fields are not looked at.
@@ -128,7 +130,7 @@ func (r *caseReader) time(n ast.Node, what string) time.Time {
 	return t
 }
 
-// input reads one entry: at, every and repeat, and either record (and source) or event. In their texts {i} is the number
+// input reads one entry: at, every and repeat, and either record (with source and headers) or event. In their texts {i} is the number
 // of the repetition, from 0, and {= 5e9 + 6e6 * 2 ** (i / 6)} what an expression makes of it.
 func (r *caseReader) input(n ast.Node) (out []Input) {
 	line, _ := position(n)
@@ -140,6 +142,11 @@ func (r *caseReader) input(n ast.Node) (out []Input) {
 		"repeat": func(n ast.Node) { repeat = r.int(n, "repeat", 1, maxRepeat) },
 		"every":  func(n ast.Node) { every = r.duration(n, "every", 0, maxWindow) },
 		"source": func(n ast.Node) { in.Source = r.line(n, "source") },
+		"headers": func(n ast.Node) {
+			r.pairs(n, "headers", func(name string, _, v ast.Node) {
+				in.Headers = append(in.Headers, pipeline.Header{Key: name, Value: []byte(r.text(v, name))})
+			})
+		},
 		"record": func(n ast.Node) { in.Record = r.text(n, "record") },
 		"event":  func(n ast.Node) { event = n },
 	})
@@ -147,13 +154,19 @@ func (r *caseReader) input(n ast.Node) (out []Input) {
 		r.failAt(n, "an input has either a record or an event", "")
 		return nil
 	}
+	if event != nil && len(in.Headers) > 0 {
+		r.failAt(n, "an event has no headers", "they belong to records; an event has columns")
+	}
 	for i := range repeat {
 		one := in
 		one.At += time.Duration(i) * every
 		if event != nil {
 			one.Event = r.event(event, i)
 		} else {
-			one.Record = r.fill(n, in.Record, i)
+			one.Record, one.Headers = r.fill(n, in.Record, i), slices.Clone(in.Headers)
+			for h := range one.Headers {
+				one.Headers[h].Value = []byte(r.fill(n, string(in.Headers[h].Value), i))
+			}
 		}
 		out = append(out, one)
 		if len(r.errs) > 0 {

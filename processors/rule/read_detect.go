@@ -19,6 +19,12 @@ const (
 	defaultAnomaly  = 0.75
 	defaultPeriod   = 24 * time.Hour
 	defaultQuantile = 0.95
+	// Of an anomaly that is compared with the last values of its series only.
+	minLast           = 3
+	maxLast           = 100 // detect.MaxLast
+	defaultDeviations = 3
+	defaultRise       = 0.1
+	lastScore         = 0.5 // what the detector gives a value that is as much worse as is allowed
 )
 
 // spike adds the keys of a spike rule.
@@ -65,10 +71,30 @@ func (r *reader) silence(known keys) {
 func (r *reader) anomaly(known keys) {
 	rule := r.rule
 	rule.Score, rule.Period, rule.Learn = defaultAnomaly, defaultPeriod, defaultLearn
+	rule.Factor, rule.Min = defaultDeviations, defaultRise
 	r.own = r.conditions(known, Step{ID: "sample"})
 	known["value"] = func(n ast.Node) { r.newValue = n }
 	known["score"] = func(n ast.Node) { rule.Score = r.number(n, "score", 0.1, 0.99) }
 	known["period"] = func(n ast.Node) { rule.Period = r.duration(n, "period", time.Minute, maxWithin) }
 	known["learn"] = func(n ast.Node) { rule.Learn = r.duration(n, "learn", 0, maxWithin) }
 	known["lateness"] = func(n ast.Node) { rule.Lateness = r.duration(n, "lateness", minWindow, time.Hour) }
+	known["last"] = func(n ast.Node) { rule.Last = r.int(n, "last", minLast, maxLast) }
+	known["deviations"] = func(n ast.Node) { rule.Factor = r.number(n, "deviations", 0.1, 100) }
+	known["rise"] = func(n ast.Node) { rule.Min = r.number(n, "rise", 0, 100) }
+}
+
+// checkAnomaly holds that an anomaly is judged by the whole series, or by its last values, and not by a bit of each.
+func (r *reader) checkAnomaly(seen map[string]ast.Node) {
+	strange, message, hint := []string{"deviations", "rise"}, " needs last", "as in last: 10, the values before it that a value is compared with"
+	if r.rule.Last > 0 {
+		strange, message, hint = []string{"score", "period", "learn"}, " says nothing beside last", "a value is compared with the last few alone, by deviations and rise"
+		r.rule.Score, r.rule.Period, r.rule.Learn = lastScore, 0, 0
+	} else {
+		r.rule.Factor, r.rule.Min = 0, 0
+	}
+	for _, key := range strange {
+		if n := seen[key]; n != nil {
+			r.failAt(n, key+message, hint)
+		}
+	}
 }

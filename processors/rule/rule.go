@@ -89,10 +89,12 @@ type Rule struct {
 
 	// A spike counts by buckets of length Window over Memory; it fires above Factor times the Quantile of those buckets, and
 	// above Min. A silence is a pause longer than Factor times the 95th percentile of the pauses before, and than Quiet;
-	// Gaps are how many of them must be known. Period is the season that an anomaly's series may follow.
+	// Gaps are how many of them must be known. Period is the season that an anomaly's series may follow. Where Last is not
+	// 0 an anomaly is a value above the mean of the Last values before it, by more than Factor times their median absolute
+	// deviation and by the part Min of the mean.
 	Factor, Quantile, Min float64
 	Quiet, Period         time.Duration
-	Gaps                  int
+	Gaps, Last            int
 
 	// Heard tells that other rules take this one's alerts.
 	Heard bool
@@ -283,6 +285,9 @@ func (r *Rule) digest() uint64 {
 	}
 	if r.Span > 0 {
 		fmt.Fprintf(h, "span %d ", r.Span)
+	}
+	if r.Last > 0 {
+		fmt.Fprintf(h, "last %d ", r.Last)
 	}
 	if r.Windows != Sliding || r.Final {
 		fmt.Fprintf(h, "%d %t ", r.Windows, r.Final)

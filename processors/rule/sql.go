@@ -301,7 +301,9 @@ func (r *Rule) SQL() (string, error) {
 
 type query struct {
 	rule *Rule
-	err  error
+	// unmerged reads rows as they lie, faster: one that a retry has stored twice counts twice until ClickHouse merges them.
+	unmerged bool
+	err      error
 }
 
 // sql translates the text of a checked expression.
@@ -338,7 +340,14 @@ func (q *query) source(step int, extra string) string {
 	}
 	key := parts[0]
 	if len(parts) > 1 {
+		for i, part := range parts { // as appendKeyPart
+			parts[i] = "replaceRegexpAll(" + part + ", " + SQLText(`[|\\]`) + ", " + SQLText(`\\\0`) + ")"
+		}
 		key = "concat(" + strings.Join(parts, ", '|', ") + ")"
+	}
+	table := "tocsin.events FINAL"
+	if q.unmerged {
+		table = "tocsin.events"
 	}
 	where := q.sql(s.When, "bool")
 	if s.Role.canExcept() {
@@ -349,8 +358,8 @@ func (q *query) source(step int, extra string) string {
 	if !q.rule.Playground {
 		filled = append(filled, "NOT has(labels, '"+playgroundLabel+"')")
 	}
-	return fmt.Sprintf("SELECT %s AS key, toUnixTimestamp64Milli(event_time) AS t%s\n    FROM tocsin.events FINAL\n    WHERE event_time BETWEEN {from:DateTime64(3, 'UTC')} AND {to:DateTime64(3, 'UTC')}\n      AND (%s) AND %s",
-		key, extra, where, strings.Join(filled, " AND "))
+	return fmt.Sprintf("SELECT %s AS key, toUnixTimestamp64Milli(event_time) AS t%s\n    FROM %s\n    WHERE event_time BETWEEN {from:DateTime64(3, 'UTC')} AND {to:DateTime64(3, 'UTC')}\n      AND (%s) AND %s",
+		key, extra, table, where, strings.Join(filled, " AND "))
 }
 
 // text is a value of a signal as SQL.
@@ -392,10 +401,18 @@ FROM (
 )
 WHERE t - before > %d AND t >= born + %d
 GROUP BY key, value ORDER BY fired, key`, q.source(0, ", "+q.text(r.Steps[0].values[0])+" AS value"), r.Memory.Milliseconds(), r.Learn.Milliseconds())
+	case Spike:
+		return q.spike()
+	case Risk:
+		return q.risk()
+	case Anomaly:
+		if r.Last > 0 {
+			return q.deviation()
+		}
 	}
-	q.err = fmt.Errorf("kind %s cannot be said in SQL", r.Kind)
-	if r.Kind == Growth {
-		q.err = fmt.Errorf("%w; tocsin.db_growth has what the detector said", q.err)
+	const detector = "kind %s learns from event to event, which a query does not: "
+	if q.err = fmt.Errorf(detector+"tocsin replay and rules explain run it over records", r.Kind); r.Kind == Growth {
+		q.err = fmt.Errorf(detector+"tocsin.db_growth has what the detector said", r.Kind)
 	}
 	return ""
 }

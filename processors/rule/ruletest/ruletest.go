@@ -134,8 +134,9 @@ func events(b *pipeline.Batch, in rule.Input, i int, parser pipeline.Processor) 
 	if parser == nil {
 		return errors.New("a record needs a parser")
 	}
+	b.Records[0].Headers = in.Headers
 	if in.Source != "" {
-		b.Records[0].Headers = []pipeline.Header{{Key: "tocsin_source", Value: []byte(in.Source)}}
+		b.Records[0].Headers = append(slices.Clip(in.Headers), pipeline.Header{Key: "tocsin_source", Value: []byte(in.Source)})
 	}
 	if err := parser.Process(context.Background(), b); err != nil {
 		return err

@@ -169,7 +169,7 @@ func (s *story) packaging() {
 	s.add(at(6, 0), TopicCI, "813", "packaging     bundler-audit finds rack 2.2.3 vulnerable; security blocks it", bundlerAudit(s.time(at(6, 0))), "tocsin_run_id", "jenkins/pay-build/813")
 	s.add(at(6, 5), TopicCI, "813", "", dockerBench(s.time(at(6, 5))), "tocsin_host", "ci-2")
 	s.own(at(6, 30), "finding.blocked", "", "phase", "packaging", "purl", rack, "severity_id", "4", "title", "rack 2.2.3 is blocked (CVE-2022-30122)", "vuln_ids", "CVE-2022-30122", "actor", "sec:maria")
-	s.own(at(6, 40), "netprobe.finished", "", "metric_name", "net.rtt_ms", "metric_value", "0.4", "host", "ci-2", "phase", "packaging", "title", "ci-2 to registry: rtt 0.4 ms")
+	s.probe(at(6, 40), "", 0.4)
 	s.jenkins(at(6, 50), "pay-package", 813, "SUCCESS", "")
 	s.suricata(at(7, 0), "packaging     runner ci-2 sends 3 MiB to collector.bad.example", `"event_type":"dns","src_ip":"10.0.0.22","src_port":40000,"dest_ip":"10.0.0.2","dest_port":53,"proto":"UDP","host":"ci-2","dns":{"type":"query","rrname":"collector.bad.example","rrtype":"A"}`, runner...)
 	s.suricata(at(7, 2), "", `"event_type":"flow","src_ip":"10.0.0.22","src_port":40001,"dest_ip":"203.0.113.44","dest_port":443,"proto":"TCP","app_proto":"tls","host":"ci-2","flow":{"pkts_toserver":2200,"pkts_toclient":1100,"bytes_toserver":3145728,"bytes_toclient":4096,"state":"closed"}`, runner...)
