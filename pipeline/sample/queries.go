@@ -4,12 +4,14 @@ package sample
 // it may not connect to and tables it may not see it knows nothing. With pg_monitor, or PROCESS and SELECT, it sees all.
 
 // https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-DBSIZE
+// https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-DATABASE-VIEW: rows since the statistics began
 const postgresDatabases = `
-SELECT datname, pg_database_size(oid) AS total_bytes
-FROM pg_catalog.pg_database
-WHERE datallowconn AND NOT datistemplate
-  AND (has_database_privilege(oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'MEMBER'))
-ORDER BY datname`
+SELECT db.datname, pg_database_size(db.oid) AS total_bytes, stat.xact_commit AS xact_commit,
+  CASE WHEN stat.tup_inserted >= stat.tup_deleted THEN stat.tup_inserted - stat.tup_deleted END AS rows
+FROM pg_catalog.pg_database db LEFT JOIN pg_catalog.pg_stat_database stat ON stat.datid = db.oid
+WHERE db.datallowconn AND NOT db.datistemplate
+  AND (has_database_privilege(db.oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'MEMBER'))
+ORDER BY db.datname`
 
 // A table that is dropped meanwhile has no size.
 const postgresTables = `

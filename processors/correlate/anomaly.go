@@ -103,9 +103,6 @@ func (k *anomaly) bar(r *rule.Rule, t int64) float64 {
 	return r.Score
 }
 
-// dismissHolds is how long a dismissal holds.
-const dismissHolds = 20 * 24 * time.Hour
-
 func (k *anomaly) found(r *rule.Rule, alertID uuid.UUID) bool { return isOf(k.episode, r, alertID) }
 
 func (k *anomaly) dismiss(r *rule.Rule, _ uuid.UUID) {

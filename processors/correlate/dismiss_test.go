@@ -3,6 +3,7 @@ package correlate
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/tocsin-project/tocsin/pipeline"
@@ -128,5 +129,75 @@ func TestDismissedAnomaly(t *testing.T) {
 	}
 	if got := fired(true); len(got) != 2 || got[0] > 402 || got[1] < 999 {
 		t.Errorf("with the first dismissed they fired at %v, want the first and, a month later, the last", got)
+	}
+}
+
+// TestDismissedSpikeAndSilence: what a person called false must be clearly more to fire again.
+func TestDismissedSpikeAndSilence(t *testing.T) {
+	var burst, beats []pipeline.Event
+	for bucket := range 60 {
+		n := 2
+		switch bucket {
+		case 20, 50:
+			n = 12
+		case 40:
+			n = 13 // less than 1.2 times what was dismissed
+		}
+		for i := range n {
+			burst = append(burst, pipeline.Event{Time: at(float64(20*bucket) + float64(i)), Type: "flow", Actor: "a"})
+		}
+	}
+	burst = append(burst, pipeline.Event{Time: at(1200), Type: "flow", Actor: "a"})
+	for i := range 15 { // and then much more
+		burst = append(burst, pipeline.Event{Time: at(1220 + float64(i)), Type: "flow", Actor: "a"})
+	}
+	for seconds, i := 0.0, 0; i < 200; i++ {
+		switch seconds += 10; i {
+		case 60, 100, 140:
+			seconds += 10 // twice its habit
+		case 180:
+			seconds += 60
+		}
+		beats = append(beats, pipeline.Event{Time: at(seconds), Type: "heartbeat", Actor: "a"})
+	}
+	quiet := strings.ReplaceAll(silenceRule, "while: {when: ev.Type == \"attack\", count: 2, within: 1m}\n", "") + "dedup: 1m\n"
+	for name, c := range map[string]struct {
+		rule, id           string
+		events             []pipeline.Event
+		fired, undisturbed int
+	}{
+		"spike":   {spikeRule + "dedup: 1m\n", "P", burst, 2, 4},
+		"silence": {quiet, "Z", beats, 2, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := load(t, c.rule)
+			fired := func(dismiss bool) (n int) {
+				e, out := New(set, Config{}), &pipeline.Output{Now: t0}
+				all := signals(t, set, 0, c.events...)
+				all = append(all, pipeline.Signal{Kind: pipeline.SignalWatermark, Origin: all[0].Origin, Time: c.events[len(c.events)-1].Time.Add(DefaultLateness)})
+				for i := range all {
+					e.Process(&all[i], out)
+					for _, a := range out.Alerts {
+						if a.Status != pipeline.StatusFiring {
+							continue
+						}
+						if n++; dismiss && n == 1 {
+							e.Process(&pipeline.Signal{Kind: pipeline.SignalDismiss, Rule: c.id, Version: 1, Digest: all[0].Digest, EventID: a.ID}, out)
+							if lines := strings.Join(e.Explain(c.id, "a"), "\n"); !strings.Contains(lines, "a dismissed alert raises the bar") {
+								t.Errorf("it says\n%s", lines)
+							}
+						}
+					}
+					out.Alerts = nil
+				}
+				return n
+			}
+			if got := fired(false); got != c.undisturbed {
+				t.Errorf("%d fired, want %d", got, c.undisturbed)
+			}
+			if got := fired(true); got != c.fired {
+				t.Errorf("with the first dismissed %d fired, want %d", got, c.fired)
+			}
+		})
 	}
 }

@@ -247,8 +247,8 @@ func (e *Engine) Explain(id, key string) []string {
 // Learned returns the keys of the rules that learn what is usual, as rule and key, sorted.
 func (e *Engine) Learned() (all [][2]string) {
 	for id, r := range e.rules {
-		if r.rule.Kind == rule.Growth || r.rule.Kind == rule.Anomaly || r.rule.Kind == rule.Silence {
-			for key := range r.keys {
+		for key, k := range r.keys {
+			if _, ok := k.judge.(learner); ok {
 				all = append(all, [2]string{id, key})
 			}
 		}

@@ -46,6 +46,9 @@ func signals(t testing.TB, set *rule.Set, partition int32, events ...pipeline.Ev
 		e.ID = pipeline.NewID("event", fmt.Sprint(partition), fmt.Sprint(i))
 		e.Time, e.IngestTime = events[i].Time, events[i].Time
 		e.Type, e.Actor, e.Host, e.SrcIP, e.Value, e.Purl, e.Bytes = events[i].Type, events[i].Actor, events[i].Host, events[i].SrcIP, events[i].Value, events[i].Purl, events[i].Bytes
+		for _, a := range events[i].Attrs {
+			e.SetAttr(a.Key, a.Value)
+		}
 	}
 	if err := set.NewMatcher().Process(context.Background(), b); err != nil {
 		t.Fatal(err)

@@ -22,6 +22,8 @@ import (
 type growth struct {
 	series   []*series // by name
 	evidence []hit     // newest, for the alert's events
+	parts    []part    // counters and gauges that readings came of
+	windows  []planned // in which growth is expected
 	context  alert.Context
 }
 
@@ -32,6 +34,7 @@ type series struct {
 	time    int64   // of the last sample, Unix nanoseconds
 	size    float64 // bytes
 	full    float64 // bytes at which it is full; 0 unknown
+	told    readings
 	context alert.Context
 	episode *alert.Episode
 }
@@ -51,6 +54,10 @@ func (g *growth) observe(c *call, s *pipeline.Signal) {
 		g.observeEvidence(c, s)
 	case rule.RoleSample:
 		g.observeSample(c, s)
+	case rule.RoleReading:
+		g.observeReading(c, s)
+	default:
+		g.observeWindow(c, s)
 	}
 }
 
@@ -60,8 +67,13 @@ func (g *growth) observeEvidence(c *call, s *pipeline.Signal) {
 		g.evidence = slices.Delete(g.evidence, 0, 1)
 	}
 	g.evidence = append(g.evidence, hit{time: s.Time.UnixNano(), id: s.EventID, armed: true})
+	login := s.Values[rule.EvidenceLogin]
 	for _, one := range g.series {
-		one.grower.Evidence(s.Time, 1)
+		if login != "" && one.name == login { // it comes as one more of the series' failed logins
+			one.told.add(rule.SampleFailedLogins, s.Time.UnixNano(), 1)
+		} else {
+			one.grower.Evidence(s.Time, 1)
+		}
 		if one.episode != nil && one.episode.Open {
 			one.episode.Add(s.Time.UnixNano(), s.EventID, 1)
 		}
@@ -73,7 +85,7 @@ func (g *growth) observeSample(c *call, s *pipeline.Signal) {
 	if err != nil || !(size > 0) || math.IsInf(size, 1) {
 		return
 	}
-	one := g.find(s.Values[rule.SampleSeries])
+	one := g.find(c.rule, s.Values[rule.SampleSeries])
 	if one == nil {
 		c.stats.Truncated++
 		return
@@ -84,9 +96,8 @@ func (g *growth) observeSample(c *call, s *pipeline.Signal) {
 		one.grower = regrow(one.grower, full)
 	}
 	one.context.Note(c.rule, s)
-	v := one.grower.Observe(detect.GrowthSample{Time: s.Time, Size: size, Rows: math.NaN(), Commits: math.NaN(),
-		FailedLogins: math.NaN(), FailedTests: math.NaN(), NetIn: math.NaN()})
-	if len(s.Values) > rule.SamplePlanned && s.Values[rule.SamplePlanned] != "" { // an earlier build did not send it
+	v := one.grower.Observe(one.told.sample(s, size))
+	if s.Values[rule.SamplePlanned] != "" || g.isPlanned(s.Time.UnixNano()) {
 		v.Tier = lowered(v.Tier)
 	}
 	t := s.Time.UnixNano()
@@ -137,7 +148,7 @@ func (g *growth) alert(c *call, one *series, s *pipeline.Signal, v detect.Growth
 		}
 		return
 	}
-	if (e == nil || !e.Open) && v.AttackEvidence < float64(c.rule.Steps[g.evidenceStep(c.rule)].Count) {
+	if (e == nil || !e.Open) && !v.Sure && v.AttackEvidence < float64(c.rule.Steps[g.evidenceStep(c.rule)].Count) {
 		return // growth alone is for the dashboards
 	}
 	if e == nil || !e.Belongs(c.rule, t) {
@@ -179,7 +190,7 @@ func (one *series) key(key string) string {
 }
 
 // find returns the series of that name, made where there is none, or nil where there are too many.
-func (g *growth) find(name string) *series {
+func (g *growth) find(r *rule.Rule, name string) *series {
 	i, ok := slices.BinarySearchFunc(g.series, name, func(s *series, name string) int { return strings.Compare(s.name, name) })
 	if ok {
 		return g.series[i]
@@ -187,7 +198,7 @@ func (g *growth) find(name string) *series {
 	if len(g.series) >= maxSeries {
 		return nil
 	}
-	one := &series{name: strings.Clone(name), grower: detect.NewGrowth(detect.GrowthConfig{})}
+	one := &series{name: strings.Clone(name), grower: detect.NewGrowth(detect.GrowthConfig{}), told: newReadings(r)}
 	for _, h := range g.evidence {
 		one.grower.Evidence(time.Unix(0, h.time), 1)
 	}
@@ -238,6 +249,8 @@ func (g *growth) expire(c *call) {
 	if n := len(g.evidence); n > 0 && g.evidence[n-1].time+int64(forgetEvidence) <= c.watermark {
 		g.evidence = nil
 	}
+	g.parts = slices.DeleteFunc(g.parts, func(p part) bool { return p.time+int64(forgetAfter) <= c.watermark })
+	g.windows = slices.DeleteFunc(g.windows, func(w planned) bool { return w.until <= c.watermark })
 }
 
 func (g *growth) due(*call) (due int64, keep bool) {
@@ -246,6 +259,12 @@ func (g *growth) due(*call) (due int64, keep bool) {
 	}
 	if n := len(g.evidence); n > 0 {
 		due, keep = max(due, g.evidence[n-1].time+int64(forgetEvidence)), true
+	}
+	for _, p := range g.parts {
+		due, keep = max(due, p.time+int64(forgetAfter)), true
+	}
+	for _, w := range g.windows {
+		due, keep = max(due, w.until), true
 	}
 	return due, keep
 }
@@ -262,6 +281,9 @@ func (g *growth) close(c *call) {
 func (g *growth) explain(r *rule.Rule) []string {
 	lines := []string{fmt.Sprintf("%d events of evidence are remembered; an attack is %d within minutes above the usual",
 		len(g.evidence), r.Steps[g.evidenceStep(r)].Count)}
+	for _, w := range g.windows {
+		lines = append(lines, strings.TrimSpace(fmt.Sprintf("growth is expected until %s %s", formatTime(w.until), w.id)))
+	}
 	for _, one := range g.series {
 		lines = append(lines, fmt.Sprintf("%s: %.0f bytes at %s", one.name, one.size, formatTime(one.time)))
 		for _, line := range one.grower.Profile() {
@@ -280,6 +302,7 @@ func (g *growth) encode(b []byte) []byte {
 		b = binary.AppendUvarint(b, math.Float64bits(one.size))
 		b = binary.AppendUvarint(b, math.Float64bits(one.full))
 		b = appendState(b, one.grower)
+		b = one.told.encode(b)
 		b = appendContext(b, &one.context)
 		b = appendEpisode(b, one.episode)
 	}
@@ -288,6 +311,8 @@ func (g *growth) encode(b []byte) []byte {
 		b = binary.AppendVarint(b, h.time)
 		b = append(b, h.id[:]...)
 	}
+	b = appendParts(b, g.parts)
+	b = appendWindows(b, g.windows)
 	return appendContext(b, &g.context)
 }
 
@@ -298,6 +323,7 @@ func (g *growth) decode(d *decoder) {
 		if d.state(one.grower); d.bad {
 			return
 		}
+		one.told = d.readings()
 		one.context = d.context()
 		one.episode = d.episode()
 		g.series = append(g.series, one)
@@ -305,5 +331,6 @@ func (g *growth) decode(d *decoder) {
 	for range d.count() {
 		g.evidence = append(g.evidence, hit{time: d.varint(), id: d.uuid(), armed: true})
 	}
+	g.parts, g.windows = d.parts(), d.windows()
 	g.context = d.context()
 }

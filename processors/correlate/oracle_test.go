@@ -445,7 +445,11 @@ id: G
 kind: growth
 key: ev.Host
 sample: {when: ev.Type == "db.size", value: ev.Value, series: ev.Host}
-evidence: {when: ev.Type == "auth.failed"}
+readings:
+  - {of: commits, when: ev.Type == "a", value: ev.Value, part: ev.Purl}
+  - {of: failed_tests, when: ev.Type == "b"}
+windows: [{begin: ev.Type == "approved", end: ev.Type == "deployed", id: ev.Purl, within: 1m}]
+evidence: {when: ev.Type == "auth.failed", login: 'ev.Purl == "p1" ? ev.Host : ""'}
 `
 
 func mixed(t testing.TB, rng *rand.Rand, set *rule.Set, n int) []pipeline.Signal {

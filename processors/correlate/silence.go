@@ -22,6 +22,7 @@ type silence struct {
 	pending  []seen // not learnt yet, by time
 	last     seen   // learnt last; its time is 0 before the first
 	attack   []int64
+	bar      bar // raised by dismissed alerts
 	context  alert.Context
 	episode  *alert.Episode
 }
@@ -76,6 +77,7 @@ func (k *silence) learn(c *call, one seen) {
 
 // check fires where the key has been quiet for too long at a time.
 func (k *silence) check(c *call, t time.Time) {
+	k.detector.Stretch(k.bar.height(k.last.time * int64(time.Millisecond)))
 	v := k.detector.Check(t)
 	if !v.Fired {
 		return
@@ -137,7 +139,10 @@ func (k *silence) expire(c *call) {
 }
 
 // limit is how long the key may be quiet; 0 while that is not known.
-func (k *silence) limit() int64 { return int64(k.detector.Check(time.Time{}).Limit) }
+func (k *silence) limit() int64 {
+	k.detector.Stretch(k.bar.height(k.last.time * int64(time.Millisecond)))
+	return int64(k.detector.Check(time.Time{}).Limit)
+}
 
 // forgotten is when a key that has gone for good is forgotten.
 func (k *silence) forgotten(r *rule.Rule) int64 {
@@ -154,6 +159,7 @@ func (k *silence) due(c *call) (due int64, keep bool) {
 		sooner(k.pending[0].time*int64(time.Millisecond) - c.ahead)
 	}
 	if k.last.time != 0 {
+		k.detector.Stretch(k.bar.height(k.last.time * int64(time.Millisecond)))
 		if t, ok := k.detector.Due(); ok {
 			sooner(t.UnixNano() - c.ahead)
 		}
@@ -172,6 +178,11 @@ func (k *silence) due(c *call) (due int64, keep bool) {
 	return due, keep
 }
 
+func (k *silence) found(r *rule.Rule, alertID uuid.UUID) bool { return isOf(k.episode, r, alertID) }
+
+// dismiss doubles how long the key may be quiet: how long it will be this time nobody knows yet.
+func (k *silence) dismiss(*rule.Rule, uuid.UUID) { k.bar.raise(2, k.episode.Held) }
+
 func (k *silence) close(c *call) {
 	if k.episode != nil {
 		k.episode.Resolve(c.rule, &k.context, &c.out)
@@ -186,6 +197,7 @@ func (k *silence) explain(r *rule.Rule) []string {
 			word = "it may be quiet for " + rule.FormatDuration(time.Duration(limit))
 		}
 		lines = append(lines, fmt.Sprintf("last learnt of %s; %s", formatTime(k.last.time*int64(time.Millisecond)), word))
+		lines = append(lines, k.bar.explain(k.last.time*int64(time.Millisecond))...)
 	}
 	if _, while := absenceSteps(r); while >= 0 {
 		lines = append(lines, fmt.Sprintf("while: %d of %d", len(k.attack), r.Steps[while].Count))
@@ -201,6 +213,7 @@ func (k *silence) encode(b []byte) []byte {
 		b = append(b, one.id[:]...)
 	}
 	b = appendTimes(b, k.attack)
+	b = k.bar.encode(b)
 	b = appendContext(b, &k.context)
 	return appendEpisode(b, k.episode)
 }
@@ -213,6 +226,7 @@ func (k *silence) decode(d *decoder) {
 		k.pending = append(k.pending, seen{d.varint(), d.uuid()})
 	}
 	k.attack = d.times()
+	k.bar = d.bar()
 	k.context = d.context()
 	k.episode = d.episode()
 }

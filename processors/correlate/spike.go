@@ -22,6 +22,7 @@ type spike struct {
 	buckets []bucket // that hold something, by index; those of the history and newer
 	born    int64    // first bucket of the key
 	fresh   []fresh  // buckets that events may still come into
+	bar     bar      // raised by dismissed alerts
 	notes   notes
 	episode *alert.Episode
 }
@@ -130,7 +131,7 @@ func (k *spike) judge(c *call, f *fresh) {
 	if (f.index-k.born)*int64(r.Window) < int64(r.Learn) {
 		return
 	}
-	limit, count := max(r.Factor*f.usual, r.Min), k.count(f.index)
+	limit, count := max(r.Factor*f.usual, r.Min)*k.bar.height(f.index*int64(r.Window)), k.count(f.index)
 	if count <= limit {
 		return
 	}
@@ -155,7 +156,7 @@ func (k *spike) judge(c *call, f *fresh) {
 // words say what a bucket holds and what it is compared with.
 func (k *spike) words(r *rule.Rule, index int64, usual float64) string {
 	return fmt.Sprintf("%.10g in the %s from %s; %s of the %d before is %.4g, more than %.4g is a spike", k.count(index), rule.FormatDuration(r.Window),
-		formatTime(index*int64(r.Window)), quantileName(r.Quantile), k.past(r, index), usual, max(r.Factor*usual, r.Min))
+		formatTime(index*int64(r.Window)), quantileName(r.Quantile), k.past(r, index), usual, max(r.Factor*usual, r.Min)*k.bar.height(index*int64(r.Window)))
 }
 
 func quantileName(q float64) string {
@@ -218,6 +219,22 @@ func (k *spike) due(c *call) (due int64, keep bool) {
 	return due, keep
 }
 
+func (k *spike) found(r *rule.Rule, alertID uuid.UUID) bool { return isOf(k.episode, r, alertID) }
+
+// dismiss raises the bar to 1.2 times what the alert's bucket held.
+func (k *spike) dismiss(*rule.Rule, uuid.UUID) {
+	var count, limit float64
+	for _, m := range k.episode.Metrics {
+		switch m.Name {
+		case "count":
+			count = m.Value
+		case "limit":
+			limit = m.Value
+		}
+	}
+	k.bar.raise(1.2*count/limit, k.episode.Held)
+}
+
 func (k *spike) close(c *call) {
 	if k.episode != nil {
 		k.episode.Resolve(c.rule, k.notes.read(), &c.out)
@@ -229,6 +246,7 @@ func (k *spike) explain(r *rule.Rule) []string {
 	if n := len(k.buckets); n > 0 {
 		last := k.buckets[n-1].index
 		lines = append(lines, k.words(r, last, k.history(r, last)))
+		lines = append(lines, k.bar.explain(last*int64(r.Window))...)
 		if learnt := k.born*int64(r.Window) + int64(r.Learn); last*int64(r.Window) < learnt {
 			lines = append(lines, "its usual is learnt until "+formatTime(learnt))
 		}
@@ -254,6 +272,7 @@ func (k *spike) encode(b []byte) []byte {
 		b = append(b, f.id[:]...)
 		b = binary.AppendUvarint(b, uint64(f.n))
 	}
+	b = k.bar.encode(b)
 	b = appendNotes(b, &k.notes)
 	return appendEpisode(b, k.episode)
 }
@@ -268,6 +287,7 @@ func (k *spike) decode(d *decoder) {
 	for range d.count() {
 		k.fresh = append(k.fresh, fresh{index: d.varint(), first: d.varint(), last: d.varint(), id: d.uuid(), n: uint32(d.uvarint()), usual: math.NaN()})
 	}
+	k.bar = d.bar()
 	k.notes = d.notes()
 	k.episode = d.episode()
 }

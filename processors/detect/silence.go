@@ -44,7 +44,8 @@ func (c SilenceConfig) withDefaults() SilenceConfig {
 //
 // State: [silenceStateBytes] bytes. Not safe for concurrent use.
 type Silence struct {
-	cfg SilenceConfig
+	cfg     SilenceConfig
+	stretch float64 // of Stretch; 0 before its first call
 	silenceState
 }
 
@@ -149,7 +150,7 @@ func (s *Silence) Check(watermark time.Time) SilenceVerdict {
 	}
 	v := SilenceVerdict{
 		LastSeen: time.UnixMilli(s.last).UTC(),
-		Limit:    time.Duration(min(s.limit, int64(1<<63-1)/int64(time.Millisecond))) * time.Millisecond,
+		Limit:    time.Duration(min(s.stretched(), int64(1<<63-1)/int64(time.Millisecond))) * time.Millisecond,
 	}
 	v.Quiet = max(watermark.Sub(v.LastSeen), 0)
 	v.Silent = s.limit > 0 && v.Quiet > v.Limit
@@ -164,8 +165,15 @@ func (s *Silence) Due() (t time.Time, ok bool) {
 	if !s.seen || s.limit == 0 || s.fired {
 		return time.Time{}, false
 	}
-	return time.UnixMilli(s.last + min(s.limit, 1<<53) + 1).UTC(), true
+	return time.UnixMilli(s.last + min(s.stretched(), 1<<53) + 1).UTC(), true
 }
+
+// Stretch makes the longest ordinary quiet so many times longer, at least 1, until it is called again: what a person called
+// no silence is not to be told again. It is no part of the state.
+func (s *Silence) Stretch(times float64) { s.stretch = times }
+
+// stretched is the limit in milliseconds, with the stretch.
+func (s *Silence) stretched() int64 { return int64(float64(s.limit) * max(s.stretch, 1)) }
 
 // silenceBucket returns the bucket of a gap in milliseconds.
 func silenceBucket(ms uint64) int {

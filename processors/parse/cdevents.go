@@ -224,7 +224,7 @@ func phaseOf(typ string) string {
 	case "environment", "service", "netprobe":
 		return pipeline.PhaseDeployment
 	case "incident", "detection", "attack", "auth", "user", "credential", "api", "http", "dns", "net", "tls", "db", "process",
-		"file", "log", "span", "malware":
+		"file", "log", "span", "malware", "maintenance":
 		return pipeline.PhaseOperation
 	case "alert", "metric", "heartbeat", "backup", "replica", "recommendation", "policy", "rule", "campaign", "chaos":
 		return pipeline.PhaseMonitoring

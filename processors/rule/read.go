@@ -162,8 +162,7 @@ func (r *reader) keysOf(kind Kind) (known keys, required []string) {
 		known["resolve"] = resolve
 		required = append(required, "steps")
 	case Growth:
-		known["sample"] = func(n ast.Node) { r.sample(n) }
-		known["evidence"] = func(n ast.Node) { r.step(n, Step{ID: "evidence", Role: RoleEvidence}) }
+		r.growth(known)
 		required = append(required, "sample", "evidence")
 	case Absence:
 		known["trigger"] = func(n ast.Node) { r.step(n, Step{ID: "trigger"}) }
@@ -388,8 +387,9 @@ func (r *reader) step(n ast.Node, step Step) {
 		known["within"] = func(n ast.Node) { s.Within = r.duration(n, "within", minWindow, maxWithin) }
 	}
 	if s.Role == RoleEvidence {
-		s.Count = defaultEvidence
+		s.Count, s.values = defaultEvidence, []*value{nothing}
 		known["count"] = func(n ast.Node) { s.Count = r.int(n, "count", 1, maxStepCount) }
+		known["login"] = func(n ast.Node) { s.values[EvidenceLogin] = r.value(n, "login") }
 	}
 	if s.Role == RoleMatch && s.ID == "" {
 		known["id"] = func(n ast.Node) { s.ID = r.name(n, "id") }
@@ -440,24 +440,6 @@ func (r *reader) steps(n ast.Node) {
 	}
 }
 
-func (r *reader) sample(n ast.Node) {
-	s := &Step{ID: "sample", Role: RoleSample, Count: 1, values: make([]*value, SamplePlanned+1)}
-	for i := range s.values {
-		s.values[i] = &value{get: func(*event) string { return "" }}
-	}
-	seen := r.mapping(n, "the sample", keys{
-		"when":     func(n ast.Node) { s.when, s.When = r.condition(n, "when") },
-		"value":    func(n ast.Node) { s.values[SampleValue] = r.value(n, "value") },
-		"capacity": func(n ast.Node) { s.values[SampleCapacity] = r.value(n, "capacity") },
-		"series":   func(n ast.Node) { s.values[SampleSeries] = r.value(n, "series") },
-		"planned":  func(n ast.Node) { s.values[SamplePlanned] = r.value(n, "planned") },
-		"key":      func(n ast.Node) { s.key = r.keyOf(n) },
-	})
-	r.need(n, seen, "the sample", "when", "value", "series")
-	s.columns = append(s.columns, "project", "host", "db_name", "db_object") // a row of the growth table is made of them
-	r.add(s)
-}
-
 // finish reads what refers to other keys, and gives each step the rule's key and the columns that the alert speaks of.
 func (r *reader) finish() {
 	rule := r.rule
@@ -490,8 +472,9 @@ func (r *reader) finish() {
 	}
 	names := append(r.names, kindMetrics[rule.Kind]...)
 	var steps []string
-	if rule.Kind == Growth && len(rule.Steps) == 2 && rule.Steps[0].Role == RoleSample {
-		slices.Reverse(rule.Steps) // where both have a field, the alert speaks of the sample's: that of the last step
+	if rule.Kind == Growth { // where evidence and sample both have a field, the alert speaks of the sample's: that of the last step
+		order := []Role{RoleEvidence, RoleSample, RoleReading, RoleBegin, RoleEnd}
+		slices.SortStableFunc(rule.Steps, func(a, b Step) int { return slices.Index(order, a.Role) - slices.Index(order, b.Role) })
 	}
 	if len(rule.Steps) > 1 && rule.Kind != Match && rule.Kind != Threshold {
 		for _, s := range rule.Steps[:rule.LastStep()+1] {

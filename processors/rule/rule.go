@@ -166,6 +166,9 @@ const (
 	RoleWhile                // what must be going on for an absence to matter
 	RoleUntil                // forgets what led towards firing
 	RoleResolve              // forgets as well, and ends what the key fired
+	RoleReading              // a signal of a growing series besides its size
+	RoleBegin                // a window begins in which growth is expected
+	RoleEnd                  // such a window ends
 )
 
 // Step is one kind of event that a rule wants. A signal names it by its index in Rule.Steps.
@@ -185,6 +188,10 @@ type Step struct {
 	Alerts []string
 	// Weight is what a match adds to a risk; 0 where its severity says so.
 	Weight int
+	// Of is which of a sample's values a reading is, and Counts that each of its events is one more. The Of of a window's
+	// begin and of its end are the same number.
+	Of     int
+	Counts bool
 
 	hears   []string   // Alerts as the file has it: "all" stands for itself
 	hearsAt []ast.Node // where each stands
@@ -249,18 +256,47 @@ const (
 	SampleCapacity        // bytes at which it is full; empty where unknown
 	SampleSeries          // name of the series among those of the key
 	SamplePlanned         // not empty within a window of maintenance
+
+	// Signals; empty where the sample does not tell. All but the rows are counters.
+	SampleRows
+	SampleCommits
+	SampleFailedLogins
+	SampleFailedTests
+	SampleNetIn
 )
+
+// EvidenceLogin is the value of the signal of evidence: the series that somebody failed to log in to, or empty.
+const EvidenceLogin = 0
+
+// Values of a reading's signal.
+const (
+	ReadingValue  = iota // a number
+	ReadingSeries        // whose it is; empty for the key's only series
+	ReadingPart          // of which the whole is the sum: a network interface
+)
+
+// WindowID is the value of the signals of a window's begin and end: which one it is.
+const WindowID = 0
+
+// stateVersions are raised when what is kept of a key of that kind is kept in another form: states of before are ignored then.
+var stateVersions = map[Kind]int{Growth: 2, Spike: 2, Silence: 2}
 
 // digest hashes what state depends on: how events are judged and keyed, what signals carry and how it is counted.
 func (r *Rule) digest() uint64 {
 	h := xxhash.New()
 	fmt.Fprintf(h, "%q %d %d %d %d %d %t %q %q\n", r.Kind, r.Window, r.Before, r.Learn, r.Memory, r.Dedup, r.HasCrit, r.Columns, r.Entities)
+	if v := stateVersions[r.Kind]; v > 0 {
+		fmt.Fprintf(h, "state %d\n", v)
+	}
 	if r.Kind == Risk {
 		fmt.Fprintf(h, "%d %g %d\n", r.HalfLife, r.Score, r.Distinct)
 	}
 	for _, s := range r.Steps {
 		if s.hears != nil || s.Weight > 0 {
 			fmt.Fprintf(h, "%q %d ", s.hears, s.Weight)
+		}
+		if s.Of > 0 {
+			fmt.Fprintf(h, "of %d %t ", s.Of, s.Counts)
 		}
 		fmt.Fprintf(h, "%d %d %d %q %q", s.Role, s.Count, s.Within, s.When, s.columns)
 		for _, v := range s.key {
