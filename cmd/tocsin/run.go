@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -169,6 +170,11 @@ type app struct {
 	console  *console.Server
 	started  atomic.Bool
 
+	// What the warehouse told before detect began, by the rule's id; detects says that it is wanted.
+	past    atomic.Pointer[map[string]*correlate.Past]
+	recalls sync.Mutex
+	detects atomic.Bool
+
 	// What a partition of each role needs: worker and state, but for tests that put failpoints around them.
 	newWorker func(pipeline.TopicPartition) (*pipeline.Worker, error)
 	newState  func() pipeline.Correlator
@@ -183,7 +189,14 @@ func newApp(ctx context.Context, cfg Config, now func() time.Time, log *zap.Logg
 			a.close()
 		}
 	}()
-	if a.rules, err = rule.NewLive(cfg.Rules.Dirs, cfg.Rules.load, log.Named("rules")); err != nil {
+	load := func() (*rule.Set, error) {
+		set, err := cfg.Rules.load()
+		if err == nil && a.detects.Load() {
+			a.recall(ctx, set) // before the set is in use
+		}
+		return set, err
+	}
+	if a.rules, err = rule.NewLive(cfg.Rules.Dirs, load, log.Named("rules")); err != nil {
 		return nil, err
 	}
 	if a.enricher, err = enrich.New(cfg.Enrich, log.Named("enrich")); err != nil {
@@ -276,6 +289,8 @@ func (a *app) run(ctx context.Context, roles []string) error {
 		g.Go(func() error { return consumer.Run(ctx) })
 	}
 	if has("detect") {
+		a.detects.Store(true)
+		a.recall(ctx, a.rules.Set())
 		detect, err := kafka.NewDetect(a.cfg.Kafka, a.cfg.Instance, a.newState, a.now, a.log)
 		if err != nil {
 			return err
@@ -327,6 +342,7 @@ func (a *app) worker(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
 func (a *app) state() pipeline.Correlator {
 	engine := correlate.New(a.rules.Set(), correlate.Config{Lateness: a.cfg.Rules.Lateness})
 	engine.Follow(a.rules.Set)
+	engine.Remember(a.known)
 	engine.Report(a.detected)
 	return engine
 }

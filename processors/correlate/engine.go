@@ -63,6 +63,8 @@ type Engine struct {
 
 	tx transaction
 
+	past func() map[string]*Past // what was known before the engine came; nil for nothing
+
 	metrics  *Metrics // nil for none
 	reporter int      // number of the engine there
 }
@@ -290,7 +292,7 @@ func (e *Engine) Process(s *pipeline.Signal, out *pipeline.Output) {
 		return
 	}
 	e.stats.Signals++
-	k := e.touch(r, s.Key, out)
+	k := e.touch(r, s, out)
 	e.judge(k, s, out)
 }
 
@@ -493,14 +495,15 @@ func (e *Engine) advance(out *pipeline.Output) {
 
 // touch returns the state of a key, made or found, and saves it for a rollback. What a key that has to go for it has open is
 // resolved: nobody else would end it.
-func (e *Engine) touch(r *ruleState, key string, out *pipeline.Output) *keyed {
-	k := r.keys[key]
+func (e *Engine) touch(r *ruleState, s *pipeline.Signal, out *pipeline.Output) *keyed {
+	k := r.keys[s.Key]
 	if k == nil {
 		if len(r.keys) >= e.cfg.MaxKeys {
 			e.end(r.touched.next, out)
 			e.stats.Evicted++
 		}
-		k = &keyed{rule: r, key: key, judge: newJudge(r.rule)}
+		k = &keyed{rule: r, key: s.Key, judge: newJudge(r.rule)}
+		e.recall(k, s)
 		e.insert(k)
 		e.tx.newKey(k)
 		return k

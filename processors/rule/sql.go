@@ -347,7 +347,7 @@ func (q *query) source(step int, extra string) string {
 	}
 	table := "tocsin.events FINAL"
 	if q.unmerged {
-		table = "tocsin.events"
+		table = "events"
 	}
 	where := q.sql(s.When, "bool")
 	if s.Role.canExcept() {

@@ -114,8 +114,9 @@ const pastOfLast = 90 * 24 * time.Hour
 
 // PastSQL returns a query for what a rule that learns from a key's own past would know by now, and how far back it has to
 // look; "" for rules of other kinds. Its parameters are from and to (DateTime64) and rows, its rows key, value, first and
-// last (Unix milliseconds), amount: a value of a new_value, a bucket of a spike, a reading of an anomaly with `last`. The
-// newest come first, so that a bound on rows leaves out what is oldest.
+// last (Int64, Unix milliseconds), amount (Float64): a value of a new_value, a bucket of a spike, a reading of an anomaly with
+// `last`. The newest come first, so that a bound on rows leaves out what is oldest. It reads the table events of the
+// connection's own database.
 func (r *Rule) PastSQL() (text string, span time.Duration, err error) {
 	if r.IsJudgedElsewhere() {
 		return "", 0, nil
@@ -128,7 +129,7 @@ func (r *Rule) PastSQL() (text string, span time.Duration, err error) {
 			q.source(0, ", "+q.text(r.Steps[0].values[0])+" AS value"))
 	case r.Kind == Spike:
 		span = r.Memory
-		text = fmt.Sprintf("SELECT key, '' AS value, b * %[1]d AS first, (b + 1) * %[1]d AS last, amount\nFROM (%[2]s)\nORDER BY b DESC, key LIMIT {rows:UInt64}",
+		text = fmt.Sprintf("SELECT key, '' AS value, toInt64(b * %[1]d) AS first, toInt64((b + 1) * %[1]d) AS last, amount\nFROM (%[2]s)\nORDER BY b DESC, key LIMIT {rows:UInt64}",
 			r.Window.Milliseconds(), q.buckets())
 	case r.Kind == Anomaly && r.Last > 0:
 		span = pastOfLast
