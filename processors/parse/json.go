@@ -12,12 +12,6 @@ import (
 	"github.com/segmentio/encoding/json"
 )
 
-// decode reads one JSON value into v, which is a pointer to a struct (or slice of structs) with json tags. Its strings
-// share the piece's memory. Keys match exactly; unknown ones are passed over.
-func decode(b []byte, v any) error {
-	return decodeWith(b, v, json.ZeroCopy|json.DontMatchCaseInsensitiveStructFields)
-}
-
 // scratch returns an empty T to decode into. It is the format's until it asks for the next: a log has a record of the same
 // type in every line, and events keep texts of it only.
 func scratch[T any](o *Out) *T {
@@ -32,21 +26,6 @@ func scratch[T any](o *Out) *T {
 	return v
 }
 
-// decodeFold is decode for reports: keys match in any case, so structs need tags only where words are joined.
-func decodeFold(b []byte, v any) error { return decodeWith(b, v, json.ZeroCopy) }
-
-func decodeWith(b []byte, v any, flags json.ParseFlags) error {
-	rest, err := json.Parse(b, v, flags)
-	cleanRegisters(b)
-	if err != nil {
-		return jsonError(err)
-	}
-	if skipSpace(rest) != len(rest) {
-		return errors.New("JSON is followed by something else")
-	}
-	return nil
-}
-
 // cleanRegisters makes up for a VZEROUPPER that segmentio/asm (to v1.2.1) leaves out behind its AVX2 code: until one is
 // executed, SSE code such as SHA-1's runs at a tenth of its speed. The standard library's IndexByte ends with one where it
 // has more than 32 bytes to look at.
@@ -54,6 +33,9 @@ func cleanRegisters(b []byte) { bytes.IndexByte(b[:min(len(b), 64)], 0) }
 
 // jsonError says in a user's words what the JSON parser found. Its own texts quote the input, which may hold a secret.
 func jsonError(err error) error {
+	if err == nil {
+		return nil
+	}
 	var typ *json.UnmarshalTypeError
 	if errors.As(err, &typ) {
 		return fmt.Errorf("JSON %s where %s is expected", typ.Value, typ.Type)
@@ -82,13 +64,6 @@ func (t *Text) UnmarshalJSON(b []byte) error {
 	s, err := unquote(b)
 	*t = Text(s)
 	return err
-}
-
-// unquote returns the text of a JSON string that has escapes.
-func unquote(b []byte) (string, error) {
-	var s string
-	err := decode(b, &s)
-	return s, err
 }
 
 // Number is a JSON number, or a string that holds one. What is neither is NaN: a tool that prints "n/a" there said

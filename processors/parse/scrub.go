@@ -26,9 +26,40 @@ func (c *scrubber) run() string {
 	return string(append(c.out, c.s[c.done:]...))
 }
 
-// nextTrigger returns the first index from i on at which a trigger ends, len(s) where there is none. It takes four bytes a
-// step, because a text is mostly nothing and this is where the time goes.
+// nextTrigger returns the first index from i on at which a trigger ends, len(s) where there is none. A text is mostly
+// nothing, and this is where the time goes: it takes eight bytes a step, as four pairs, and looks at single bytes only
+// where two neighbours could hold a trigger.
 func nextTrigger(s string, i int) int {
+	var c1, c2 byte // s[i-1] and s[i-2]
+	if i > 0 {
+		c1 = s[i-1]
+	}
+	if i > 1 {
+		c2 = s[i-2]
+	}
+	before := pairs[uint16(c2)|uint16(c1)<<8]
+	for ; i+8 <= len(s); i += 8 {
+		x := eight(s[i:])
+		p0, p1, p2, p3 := pairs[uint16(x)], pairs[uint16(x>>16)], pairs[uint16(x>>32)], pairs[uint16(x>>48)]
+		if (before>>16&p0|p0>>16&p1|p1>>16&p2|p2>>16&p3)&0xffff != 0 {
+			if at := triggerIn(s, i, i+8); at < i+8 {
+				return at
+			}
+		}
+		before = p3
+	}
+	return triggerIn(s, i, len(s))
+}
+
+// eight returns the first eight bytes of s, the first in the lowest byte.
+func eight(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+// triggerIn returns the first index within s[i:end] at which a trigger ends, end where there is none.
+func triggerIn(s string, i, end int) int {
 	before, third := marks[0]>>fieldBits, marks[0]>>(2*fieldBits) // what s[i-1] and s[i-2] allow at s[i]
 	if i > 0 {
 		before = marks[s[i-1]] >> fieldBits
@@ -36,22 +67,14 @@ func nextTrigger(s string, i int) int {
 	if i > 1 {
 		third = marks[s[i-2]] >> (2 * fieldBits)
 	}
-	for ; i+4 <= len(s); i += 4 {
-		m0, m1, m2, m3 := marks[s[i]], marks[s[i+1]], marks[s[i+2]], marks[s[i+3]]
-		b1, b2, b3 := m0>>fieldBits, m1>>fieldBits, m2>>fieldBits
-		if (m0&before&third|m1&b1&(before>>fieldBits)|m2&b2&(b1>>fieldBits)|m3&b3&(b2>>fieldBits))&fieldMask != 0 {
-			break
-		}
-		before, third = m3>>fieldBits, b3>>fieldBits
-	}
-	for ; i < len(s); i++ {
+	for ; i < end; i++ {
 		m := marks[s[i]]
 		if m&before&third&fieldMask != 0 {
 			return i
 		}
 		before, third = m>>fieldBits, before>>fieldBits
 	}
-	return len(s)
+	return end
 }
 
 // scrubber is one scrubbing of one text.
@@ -104,23 +127,24 @@ func isMasked(s string) bool {
 // trigger is three bytes that could be part of a secret or of what names one: the last byte, which look is called at,
 // the one before it and the one before that. NUL stands for the text's beginning.
 type trigger struct {
+	kin                 int // triggers of a number are one to the search by pairs
 	last, before, third func(byte) bool
 }
 
 var triggers = [...]trigger{
-	{in("=:>"), not(isWord), any3(isNameEnd, not(isWord), in("27"))}, // password": password =
-	{in("=:>"), isNameEnd, isNameEndBut1},                            // password:
-	{in("=:"), in("27"), in("2")},                                    // password%22:
-	{in("%"), always, always},                                        // password%3d http%3a
-	{in("'"), in(` (\`), in("yYdD \t\\(")},                           // IDENTIFIED BY '
-	{in("/"), in(`/\`), in(":/")},                                    // http:// http:\/\/
-	{in("A"), in("A"), in(":")},                                      // 123456789:AA
-	{in("-"), in("-"), always},                                       // -----BEGIN --password
-	{in("J"), in("y"), in("e")},                                      // eyJ
-	{in("KS"), in("A"), always},                                      // AKIA ASIA
-	{in("eE"), in("bB"), any3(not(isWord), in("nrt"), isHex)},        // Bearer
-	{in("~"), in("Q"), always},                                       // client secrets of Azure
-	tokenTrigger('_'), tokenTrigger('.'), tokenTrigger('-'), tokenTrigger('z'),
+	{0, in("=:>"), not(isWord), any3(isNameEnd, not(isWord), in("27"))}, // password": password =
+	{1, in("=:>"), isNameEnd, isNameEndBut1},                            // password:
+	{1, in("=:"), in("27"), in("2")},                                    // password%22:
+	{2, in("%"), always, always},                                        // password%3d http%3a
+	{3, in("'"), in(` (\`), in("yYdD \t\\(")},                           // IDENTIFIED BY '
+	{3, in("/"), in(`/\`), in(":/")},                                    // http:// http:\/\/
+	{4, in("A"), in("A"), in(":")},                                      // 123456789:AA
+	{4, in("J"), in("y"), in("e")},                                      // eyJ
+	{4, in("eE"), in("bB"), any3(not(isWord), in("nrt"), isHex)},        // Bearer
+	{5, in("-"), in("-"), always},                                       // -----BEGIN --password
+	{5, in("KS"), in("A"), always},                                      // AKIA ASIA
+	{5, in("~"), in("Q"), always},                                       // client secrets of Azure
+	tokenTrigger(6, '_'), tokenTrigger(6, 'z'), tokenTrigger(7, '.'), tokenTrigger(7, '-'),
 }
 
 // isNameEnd reports whether names of secrets end in c, and isNameEndBut1 whether it is their last byte but one.
@@ -135,8 +159,9 @@ func isNameEndBut1(c byte) bool {
 	return false
 }
 
-func tokenTrigger(end byte) trigger {
+func tokenTrigger(kin int, end byte) trigger {
 	return trigger{
+		kin:    kin,
 		last:   in(string(end)),
 		before: func(c byte) bool { return tokenPrefixes[c][tokenEnd(end)] != nil },
 		third: func(c byte) bool {
@@ -179,6 +204,26 @@ var marks = func() (marks [256]uint64) {
 		}
 	}
 	return marks
+}()
+
+// pairs say of two neighbouring bytes, the first in the low half of the index, which kin of triggers they could be part of.
+// The upper half of a pair, by bytes: they are the third and the one before of a trigger that ends with the next byte; the
+// second is the third of one. The lower half, likewise: the first is the last of one; they are the one before and the last.
+// So the upper half of a pair and the lower half of the next have a bit in common where a trigger could end.
+var pairs = func() (pairs [1 << 16]uint32) {
+	var last, before, third [256]uint32
+	for c := range marks {
+		for bit, t := range triggers {
+			last[c] |= uint32(marks[c]>>bit&1) << t.kin
+			before[c] |= uint32(marks[c]>>(fieldBits+bit)&1) << t.kin
+			third[c] |= uint32(marks[c]>>(2*fieldBits+bit)&1) << t.kin
+		}
+	}
+	for i := range pairs {
+		a, b := i&0xff, i>>8
+		pairs[i] = (third[a]&before[b]|third[b]<<8)<<16 | last[a] | before[a]&last[b]<<8
+	}
+	return pairs
 }()
 
 // look looks at the bytes that end with s[i] and returns where to go on.
