@@ -22,7 +22,9 @@ import (
 //
 // It is one pass: what v has no field for is checked and left, text without escapes is not copied, and Text, Number and
 // Strings are read where they stand. What is well-formed, what a key that stands twice means and what null does is as in
-// encoding/json; a fuzz test holds the two together.
+// encoding/json; a fuzz test holds the two together. But where a field cannot hold what stands there, it stays as it is:
+// versions of a tool differ in what they write, and a record is read for the rest. A scalar becomes text, text a number, and a
+// single value a list where that is what the field is.
 func decode(b []byte, v any) error { return decodeWith(b, v, false) }
 
 // decodeFold is decode for reports: keys match in any case, so structs need tags only where words are joined.
@@ -31,7 +33,18 @@ func decodeFold(b []byte, v any) error { return decodeWith(b, v, true) }
 func decodeWith(b []byte, v any, fold bool) error {
 	p := reflect.ValueOf(v)
 	i := skipSpace(b)
-	end, err := reading{b, fold}.value(readerOf(p.Type().Elem()), i, p.UnsafePointer(), 0)
+	if i == len(b) {
+		return errObject
+	}
+	t := p.Type().Elem()
+	opens, want := byte('{'), "object"
+	if t.Kind() == reflect.Slice {
+		opens, want = '[', "array"
+	}
+	if b[i] != opens && b[i] != 'n' {
+		return typeError(b, i, want)
+	}
+	end, err := readerOf(t)(reading{b, fold}, i, p.UnsafePointer(), 0)
 	if err != nil {
 		return err
 	}
@@ -49,13 +62,6 @@ type reading struct {
 
 // readFunc reads the value at r.b[i] into what p points to and returns where it ends. There is a byte at i.
 type readFunc func(r reading, i int, p unsafe.Pointer, depth int) (end int, err error)
-
-func (r reading) value(read readFunc, i int, p unsafe.Pointer, depth int) (int, error) {
-	if i >= len(r.b) {
-		return 0, errObject
-	}
-	return read(r, i, p, depth)
-}
 
 // readers are the functions made so far, by type.
 var readers sync.Map // reflect.Type -> readFunc
@@ -80,7 +86,7 @@ func newReader(t reflect.Type) readFunc {
 	case reflect.TypeFor[json.RawMessage]():
 		return readRaw
 	}
-	if reflect.PointerTo(t).Implements(reflect.TypeFor[stdjson.Unmarshaler]()) {
+	if unmarshals(t) {
 		return func(r reading, i int, p unsafe.Pointer, depth int) (int, error) {
 			end, err := checkValue(r.b, i, depth)
 			if err != nil {
@@ -94,31 +100,23 @@ func newReader(t reflect.Type) readFunc {
 		return readString
 	case reflect.Bool:
 		return readBool
-	case reflect.Int, reflect.Int64:
+	case reflect.Int:
 		return readInt
-	case reflect.Float64:
-		return readFloat
 	case reflect.Struct:
 		return newFields(t).read
 	case reflect.Slice:
-		if t.Elem().Kind() != reflect.Uint8 {
-			return newListReader(t)
-		}
+		return newListReader(t)
+	case reflect.Pointer:
+		return newPointerReader(t)
+	case reflect.Map:
+		return newMapReader(t)
 	}
-	// Maps, pointers and the like, which no log has: as the library reads them.
-	return func(r reading, i int, p unsafe.Pointer, depth int) (int, error) {
-		end, err := checkValue(r.b, i, depth)
-		if err != nil {
-			return 0, err
-		}
-		flags := json.ZeroCopy
-		if !r.fold {
-			flags |= json.DontMatchCaseInsensitiveStructFields
-		}
-		_, err = json.Parse(r.b[i:end], reflect.NewAt(t, p).Interface(), flags)
-		cleanRegisters(r.b)
-		return end, jsonError(err)
-	}
+	panic("BUG: no reader of JSON for " + t.String())
+}
+
+// unmarshals reports whether a type reads itself.
+func unmarshals(t reflect.Type) bool {
+	return reflect.PointerTo(t).Implements(reflect.TypeFor[stdjson.Unmarshaler]())
 }
 
 // typeError says what stands where something else is expected.
@@ -140,20 +138,13 @@ func typeError(b []byte, i int, want string) error {
 	return errors.New("JSON " + is + " where " + want + " is expected")
 }
 
-// null returns where null ends that stands at b[i], 0 where something else does.
-func null(b []byte, i int) int {
-	if b[i] == 'n' && len(b) >= i+4 && string(b[i:i+4]) == "null" {
-		return i + 4
-	}
-	return 0
-}
-
-func readString(r reading, i int, p unsafe.Pointer, _ int) (int, error) {
+func readString(r reading, i int, p unsafe.Pointer, depth int) (int, error) {
 	if r.b[i] != '"' {
-		if end := null(r.b, i); end > 0 {
-			return end, nil
+		end, err := checkValue(r.b, i, depth)
+		if c := r.b[i]; err == nil && c != '{' && c != '[' && c != 'n' {
+			*(*string)(p) = alias(r.b[i:end])
 		}
-		return 0, typeError(r.b, i, "string")
+		return end, err
 	}
 	end, plain, err := checkString(r.b, i)
 	if err != nil {
@@ -183,15 +174,10 @@ func readText(r reading, i int, p unsafe.Pointer, depth int) (int, error) {
 
 func readNumber(r reading, i int, p unsafe.Pointer, depth int) (int, error) {
 	end, err := checkValue(r.b, i, depth)
-	if err != nil {
-		return 0, err
+	if err == nil {
+		(*Number)(p).set(scalar(r.b[i:end]))
 	}
-	text := r.b[i:end]
-	if text[0] == '"' {
-		text = text[1 : len(text)-1]
-	}
-	(*Number)(p).set(alias(text))
-	return end, nil
+	return end, err
 }
 
 func readStrings(r reading, i int, p unsafe.Pointer, depth int) (int, error) {
@@ -210,74 +196,110 @@ func readRaw(r reading, i int, p unsafe.Pointer, depth int) (int, error) {
 	return end, err
 }
 
-func readBool(r reading, i int, p unsafe.Pointer, _ int) (int, error) {
-	switch r.b[i] {
-	case 't', 'f':
-		end, err := checkValue(r.b, i, 0)
-		*(*bool)(p) = r.b[i] == 't'
-		return end, err
-	}
-	if end := null(r.b, i); end > 0 {
-		return end, nil
-	}
-	return 0, typeError(r.b, i, "bool")
-}
-
-func readInt(r reading, i int, p unsafe.Pointer, _ int) (int, error) {
-	return readNumeral(r.b, i, "whole number", func(s string) (err error) {
-		*(*int)(p), err = strconv.Atoi(s)
-		return err
-	})
-}
-
-func readFloat(r reading, i int, p unsafe.Pointer, _ int) (int, error) {
-	return readNumeral(r.b, i, "number", func(s string) (err error) {
-		*(*float64)(p), err = strconv.ParseFloat(s, 64)
-		return err
-	})
-}
-
-func readNumeral(b []byte, i int, want string, set func(string) error) (int, error) {
-	if c := b[i]; c != '-' && (c < '0' || c > '9') {
-		if end := null(b, i); end > 0 {
-			return end, nil
+func readBool(r reading, i int, p unsafe.Pointer, depth int) (int, error) {
+	end, err := checkValue(r.b, i, depth)
+	if err == nil {
+		switch scalar(r.b[i:end]) {
+		case "true":
+			*(*bool)(p) = true
+		case "false":
+			*(*bool)(p) = false
 		}
-		return 0, typeError(b, i, want)
 	}
-	end, err := checkNumber(b, i)
-	if err != nil {
-		return 0, err
+	return end, err
+}
+
+func readInt(r reading, i int, p unsafe.Pointer, depth int) (int, error) {
+	end, err := checkValue(r.b, i, depth)
+	if err == nil {
+		if n, err := strconv.Atoi(scalar(r.b[i:end])); err == nil {
+			*(*int)(p) = n
+		}
 	}
-	if set(alias(b[i:end])) != nil {
-		return 0, typeError(b, i, want)
+	return end, err
+}
+
+// scalar returns a JSON value without its quotes.
+func scalar(b []byte) string {
+	if b[0] == '"' {
+		b = b[1 : len(b)-1]
 	}
-	return end, nil
+	return alias(b)
+}
+
+func newPointerReader(t reflect.Type) readFunc {
+	read := lazyReader(t.Elem())
+	return func(r reading, i int, p unsafe.Pointer, depth int) (int, error) {
+		at := reflect.NewAt(t, p).Elem()
+		if r.b[i] == 'n' {
+			at.SetZero()
+			return checkValue(r.b, i, depth)
+		}
+		if t.Elem().Kind() == reflect.Struct && r.b[i] != '{' && !unmarshals(t.Elem()) {
+			return checkValue(r.b, i, depth)
+		}
+		if at.IsNil() {
+			at.Set(reflect.New(t.Elem()))
+		}
+		return read()(r, i, at.UnsafePointer(), depth)
+	}
+}
+
+func newMapReader(t reflect.Type) readFunc {
+	read := lazyReader(t.Elem())
+	return func(r reading, i int, p unsafe.Pointer, depth int) (int, error) {
+		m := reflect.NewAt(t, p).Elem()
+		if r.b[i] != '{' {
+			if r.b[i] == 'n' {
+				m.SetZero()
+			}
+			return checkValue(r.b, i, depth)
+		}
+		if m.IsNil() {
+			m.Set(reflect.MakeMap(t))
+		}
+		return eachKey(r.b, i, depth, func(key []byte, i, depth int) (int, error) {
+			value := reflect.New(t.Elem())
+			end, err := read()(r, i, value.UnsafePointer(), depth)
+			if err == nil {
+				m.SetMapIndex(reflect.ValueOf(string(key)).Convert(t.Key()), value.Elem())
+			}
+			return end, err
+		})
+	}
+}
+
+// lazyReader returns the reader of a type when it is asked for: a type may hold others of its like.
+func lazyReader(t reflect.Type) func() readFunc {
+	return sync.OnceValue(func() readFunc { return readerOf(t) })
 }
 
 func newListReader(t reflect.Type) readFunc {
-	elem := t.Elem()
-	read := sync.OnceValue(func() readFunc { return readerOf(elem) }) // an element may hold a list of its like
+	read := lazyReader(t.Elem())
 	return func(r reading, i int, p unsafe.Pointer, depth int) (int, error) {
-		list := reflect.NewAt(t, p).Elem()
-		if r.b[i] != '[' {
-			if end := null(r.b, i); end > 0 {
-				list.SetZero()
-				return end, nil
-			}
-			return 0, typeError(r.b, i, "list")
-		}
-		read, n := read(), 0
-		if list.SetLen(0); list.IsNil() { // an empty list is not none
-			list.Set(reflect.MakeSlice(t, 0, 0))
-		}
-		return eachItem(r.b, i, depth, func(i, depth int) (int, error) {
+		list, n := reflect.NewAt(t, p).Elem(), 0
+		item := func(i, depth int) (int, error) {
 			if n == list.Cap() {
 				list.Grow(max(4, n))
 			}
 			n++
 			list.SetLen(n)
-			return read(r, i, list.Index(n-1).Addr().UnsafePointer(), depth)
-		})
+			return read()(r, i, list.Index(n-1).Addr().UnsafePointer(), depth)
+		}
+		switch {
+		case r.b[i] == 'n':
+			list.SetZero()
+			return checkValue(r.b, i, depth)
+		case r.b[i] != '[' && (r.b[i] == '{') != (t.Elem().Kind() == reflect.Struct):
+			return checkValue(r.b, i, depth)
+		}
+		if list.SetLen(0); list.IsNil() { // an empty list is not none
+			list.Set(reflect.MakeSlice(t, 0, 0))
+		}
+		if r.b[i] != '[' {
+			return item(i, depth)
+		}
+		return eachItem(r.b, i, depth, item)
 	}
 }
 
@@ -385,10 +407,7 @@ func (f *fields) find(key []byte, fold bool) *field {
 
 func (f *fields) read(r reading, i int, p unsafe.Pointer, depth int) (int, error) {
 	if r.b[i] != '{' {
-		if end := null(r.b, i); end > 0 {
-			return end, nil
-		}
-		return 0, typeError(r.b, i, "object")
+		return checkValue(r.b, i, depth)
 	}
 	return eachKey(r.b, i, depth, func(key []byte, i, depth int) (int, error) {
 		if found := f.find(key, r.fold); found != nil {

@@ -3,13 +3,10 @@ package parse
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/segmentio/encoding/json"
 )
 
 // scratch returns an empty T to decode into. It is the format's until it asks for the next: a log has a record of the same
@@ -24,23 +21,6 @@ func scratch[T any](o *Out) *T {
 	var empty T
 	*v = empty
 	return v
-}
-
-// cleanRegisters makes up for a VZEROUPPER that segmentio/asm (to v1.2.1) leaves out behind its AVX2 code: until one is
-// executed, SSE code such as SHA-1's runs at a tenth of its speed. The standard library's IndexByte ends with one where it
-// has more than 32 bytes to look at.
-func cleanRegisters(b []byte) { bytes.IndexByte(b[:min(len(b), 64)], 0) }
-
-// jsonError says in a user's words what the JSON parser found. Its own texts quote the input, which may hold a secret.
-func jsonError(err error) error {
-	if err == nil {
-		return nil
-	}
-	var typ *json.UnmarshalTypeError
-	if errors.As(err, &typ) {
-		return fmt.Errorf("JSON %s where %s is expected", typ.Value, typ.Type)
-	}
-	return errors.New("not well-formed JSON")
 }
 
 // Text is JSON that is a string in one version of a tool and a number or boolean in another: all of them as text. Null is
