@@ -9,7 +9,7 @@ import (
 )
 
 // accessLog reads the logs of web servers and proxies: common and combined with and without a virtual host before it,
-// Traefik's and Envoy's text, the error logs of nginx and Apache, and JSON of nginx, Apache, Traefik, Caddy and Envoy. A
+// Traefik's, Envoy's and Nginx Proxy Manager's text, the error logs of nginx and Apache, and JSON of nginx, Apache, Traefik, Caddy and Envoy. A
 // request that is no HTTP is kept as it was printed.
 // https://httpd.apache.org/docs/2.4/logs.html https://nginx.org/en/docs/http/ngx_http_log_module.html
 var accessLog = Format{
@@ -107,6 +107,9 @@ func (r *accessRecord) read(l string) error {
 			return errAccess
 		}
 	}
+	if open == 0 && strings.Contains(l, " [Client ") {
+		return r.readProxyManager(l[close+1:])
+	}
 	quote := strings.IndexByte(l[close:], '"')
 	if quote < 0 || strings.TrimSpace(l[close+1:close+quote]) != "" {
 		return errAccess
@@ -160,6 +163,33 @@ func (r *accessRecord) readClient(s string) error {
 	if _, user, ok := strings.Cut(rest, " "); ok {
 		r.user = strings.TrimSpace(user)
 	}
+	return nil
+}
+
+// readProxyManager reads what follows the time in the format of Nginx Proxy Manager:
+// [cache upstream_status] status - METHOD scheme host "target" [Client address] [Length n] ... "agent" "referer".
+// https://github.com/NginxProxyManager/nginx-proxy-manager/blob/develop/docker/rootfs/etc/nginx/conf.d/include/log-proxy.conf
+func (r *accessRecord) readProxyManager(l string) error {
+	head, rest, _ := strings.Cut(l, `"`)
+	words := strings.Fields(head)
+	n := len(words)
+	if n < 5 || words[n-4] != "-" || digits(words[n-5]) != 3 {
+		return errAccess
+	}
+	r.status, r.method, r.vhost = words[n-5], words[n-3], words[n-1]
+	r.target, rest, _ = strings.Cut(rest, `" [Client `)
+	r.client, rest, _ = strings.Cut(rest, "]")
+	if _, length, ok := strings.Cut(rest, "[Length "); ok {
+		r.bytes, _, _ = strings.Cut(length, "]")
+	}
+	if _, upstream, ok := strings.Cut(rest, "[Sent-to "); ok {
+		r.upstream, _, _ = strings.Cut(upstream, "]")
+	}
+	if i := strings.LastIndex(rest, `] "`); i >= 0 {
+		r.agent, rest, _ = strings.Cut(rest[i+3:], `" "`)
+		r.referer = strings.TrimSuffix(rest, `"`)
+	}
+	r.title = r.method + " " + r.vhost + r.target + " " + r.status
 	return nil
 }
 

@@ -9,7 +9,7 @@ import (
 
 // isNginxError reports whether l is "2021/12/01 13:53:33 [error] 31#31: *46 text, client: ...".
 func isNginxError(l string) bool {
-	return len(l) > 24 && l[4] == '/' && l[7] == '/' && l[10] == ' ' && l[13] == ':' && l[19] == ' ' && l[20] == '[' && digits(l) == 4
+	return len(l) > 24 && l[4] == '/' && l[7] == '/' && l[10] == ' ' && l[13] == ':' && l[19] == ' ' && l[20] == '[' && l[21] >= 'a' && l[21] <= 'z' && digits(l) == 4
 }
 
 func nginxError(out *Out, l string) {

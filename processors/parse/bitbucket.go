@@ -136,6 +136,16 @@ type bitbucketC struct {
 	Author  bitbucketWho `json:"author"`
 }
 
+// UnmarshalJSON implements json.Unmarshaler: a server's comments have a commit's hash alone.
+func (c *bitbucketC) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '"' {
+		c.ID = Text(textOf(b))
+		return nil
+	}
+	type plain bitbucketC
+	return decode(b, (*plain)(c))
+}
+
 type bitbucketWho struct {
 	Raw  Text           `json:"raw"`
 	User *bitbucketUser `json:"user"`

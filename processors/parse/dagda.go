@@ -23,12 +23,33 @@ var dagda = Format{
 	Frame: Values,
 	Match: func(s *Shape) bool {
 		return s.Has("image_name") && (s.Has("static_analysis") || s.Has("runtime_analysis") || s.Has("status", "timestamp") || s.Has("os_vulns")) ||
-			s.Has("cveid") && (s.Has("cvss_base") || s.Has("summary")) || s.Has("bugtraq_id", "title") || s.Has("exploit_db_id", "description")
+			isDagdaAnswer(s) || dagdaInfos(s.Object) != nil || s.Has("cveid") && (s.Has("cvss_base") || s.Has("summary")) || s.Has("bugtraq_id", "title") || s.Has("exploit_db_id", "description")
 	},
 	Parse: parseDagda,
 }
 
+// isDagdaAnswer reports whether an object is the answer to an order: its id, with what was ordered.
+func isDagdaAnswer(s *Shape) bool {
+	if len(s.String("id")) != 24 || len(s.members) > 3 {
+		return false
+	}
+	return s.Has("image_name") || strings.HasPrefix(s.String("msg"), "Accepted the analysis of ") || strings.HasPrefix(s.String("msg"), "Monitoring of docker container ")
+}
+
+// dagdaInfos returns what Dagda knows of vulnerabilities by their ids, nil where the object holds something else.
+func dagdaInfos(object []byte) (infos []byte) {
+	scanMembers(object, func(name string, value []byte) bool {
+		if strings.HasPrefix(name, "CVE-") && member(value, "cveid") != nil {
+			infos = object[:len(object)]
+		}
+		return false
+	})
+	return infos
+}
+
 type dagdaAnalysis struct {
+	ID        Text
+	Message   Text `json:"msg"`
 	Image     Text `json:"image_name"`
 	Timestamp Text
 	StartDate Text `json:"start_date"`
@@ -99,6 +120,13 @@ func parseDagda(in *Input, out *Out) error {
 		return errors.New("empty answer of dagda")
 	}
 	for i := range list {
+		if infos := dagdaInfos([]byte(list[i].Raw)); infos != nil {
+			r := dagdaRun{out: out}
+			if err := r.products("", []dagdaProduct{{Vulnerabilities: []json.RawMessage{infos}}}); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := list[i].Value.read(out, list[i].Raw); err != nil {
 			return err
 		}
@@ -108,6 +136,12 @@ func parseDagda(in *Input, out *Out) error {
 
 func (a *dagdaAnalysis) read(out *Out, raw string) error {
 	r := dagdaRun{out: out, at: first(parseTime(string(a.Timestamp)), parseTime(string(a.StartDate))), image: string(a.Image)}
+	if a.Static == nil && a.Runtime == nil && a.Status == "" && a.ID != "" && a.OSVulns == "" {
+		e := r.event("scan.started")
+		e.Severity, e.Title = pipeline.SeverityInfo, string(first(a.Message, "dagda is told to look at "+a.Image))
+		out.ID(e, string(a.ID), e.Title)
+		return nil
+	}
 	if a.CVE != "" || a.BID != "" || a.EDB != "" {
 		r.vulnerability("", &dagdaProduct{}, "", &a.dagdaInfo).Raw = raw
 		return nil

@@ -41,8 +41,12 @@ func isDBLine(l string) bool {
 	if len(l) < 20 {
 		return false
 	}
-	_, _, pg := postgresLevel(l)
-	return pg && digits(l) == 4 || isServerAudit(l) || isMySQLError(l) || isMySQLGeneral(l) || isMySQLSlow(l)
+	_, at, pg := postgresLevel(l)
+	if pg {
+		_, behind, _ := strings.Cut(l[:at], " ") // the client may stand before the date
+		pg = digits(l) == 4 || addrOf(firstWord(l)).IsValid() && digits(behind) == 4
+	}
+	return pg || isServerAudit(l) || isMySQLError(l) || isMySQLGeneral(l) || isMySQLSlow(l)
 }
 
 func parseDBAudit(in *Input, out *Out) error {

@@ -130,6 +130,10 @@ func postgresSyslog(out *Out, text string) *pipeline.Event {
 
 // readPrefix reads what log_line_prefix is usually made of: a date, [pid], user@database, client address, key=value.
 func (v *postgresRecord) readPrefix(p string) {
+	if client, rest, ok := strings.Cut(p, " "); ok && digits(rest) == 4 && digits(p) != 4 { // %h before the date
+		v.readPrefixWord(client)
+		p = rest
+	}
 	if t, rest, ok := postgresTime(p); ok {
 		v.Timestamp, p = t, rest
 	}

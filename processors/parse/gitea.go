@@ -25,7 +25,8 @@ var gitea = Format{
 			return false
 		}
 		return s.Raw("sender", "login") != nil || s.Raw("pusher", "login") != nil || s.Raw("pusher", "username") != nil ||
-			s.Has("action", "pull_request") || s.Has("ref", "commits", "after") || s.Has("ref", "ref_type")
+			s.Has("action", "pull_request") || s.Has("ref", "commits", "after") || s.Has("ref", "ref_type") ||
+			s.Has("action", "issue") || s.Has("action", "release")
 	},
 	Parse: parseGitea,
 }

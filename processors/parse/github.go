@@ -18,6 +18,9 @@ var github = Format{
 	Frame: Values,
 	Match: func(s *Shape) bool {
 		// Gitea and its kin send X-GitHub-Event too, beside their own.
+		if isGitHubAlerts(s) {
+			return true
+		}
 		if s.Array || s.Header("X-Gitea-Event") != "" || s.Header("X-Gogs-Event") != "" || s.Header("X-Forgejo-Event") != "" {
 			return false
 		}
@@ -31,7 +34,8 @@ var github = Format{
 				}
 			}
 		}
-		return matchGitHubAudit(s) || s.Has("zen", "hook_id") || s.Has("action", "security_advisory") && s.Raw("security_advisory", "ghsa_id") != nil
+		return matchGitHubAudit(s) || s.Has("zen", "hook_id") || s.Has("action", "security_advisory") && s.Raw("security_advisory", "ghsa_id") != nil ||
+			s.Has("action") && s.Raw("alert", "affected_package_name") != nil
 	},
 	Parse: parseGitHub,
 }
@@ -191,6 +195,9 @@ type githubCommit struct {
 }
 
 func parseGitHub(in *Input, out *Out) error {
+	if in.Data[0] == '[' || isGitHubAlerts(&Shape{Object: in.Data}) {
+		return parseGitHubAlerts(in, out)
+	}
 	if kind := header(in.Record, "X-GitHub-Event"); kind == "" && matchGitHubAudit(&Shape{Object: in.Data}) {
 		return parseGitHubAudit(in, out)
 	}

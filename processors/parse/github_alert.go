@@ -186,7 +186,39 @@ func (v *githubEvent) alert(out *Out, kind string) {
 	default:
 		name = dependencyAlert(e, a)
 	}
-	e.Title = e.Repo + ": " + name + " (alert " + string(a.Number) + " " + strings.ReplaceAll(string(v.Action), "_", " ") + ")"
+	if e.Repo != "" {
+		name = e.Repo + ": " + name
+	}
+	e.Title = name + " (" + strings.TrimSpace("alert "+string(a.Number)) + " " + strings.ReplaceAll(string(v.Action), "_", " ") + ")"
+}
+
+// isGitHubAlerts reports whether a payload is what the REST API answers of code scanning and secret scanning: a list of
+// alerts, or one. https://docs.github.com/en/rest/code-scanning https://docs.github.com/en/rest/secret-scanning
+func isGitHubAlerts(s *Shape) bool {
+	return s.Has("number", "state", "html_url") && (s.Has("rule", "tool") || s.Has("secret_type"))
+}
+
+func parseGitHubAlerts(in *Input, out *Out) error {
+	read := func(b []byte) error {
+		v := githubEvent{Alert: new(githubAlert)}
+		if err := decode(b, v.Alert); err != nil {
+			return err
+		}
+		a := v.Alert
+		v.Action = a.State // as the webhook's action: fixed, dismissed, resolved
+		if a.State == "open" {
+			v.Action = "created"
+		}
+		repo, _, _ := strings.Cut(string(a.HTMLURL), "/security/")
+		v.Repository.HTMLURL = Text(repo)
+		v.alert(out, v.alertKind())
+		out.events()[len(out.events())-1].Raw = alias(b)
+		return nil
+	}
+	if in.Data[0] == '[' {
+		return eachElement(in, out, in.Data, read)
+	}
+	return read(in.Data)
 }
 
 // githubFinding gives an alert's type in the finding's life: found, back, mended, accepted or hidden.

@@ -14,7 +14,7 @@ import (
 var gitlabReport = Format{
 	Name: "gitlab-security-report", Title: "GitLab security reports (JSON)", Phase: pipeline.PhaseTesting,
 	Types: []string{"vulnerability.found", "secret.detected", "scan.completed"},
-	Known: "JSON object with vulnerabilities as an array, version, and scan, remediations or findings with identifiers",
+	Known: "JSON object with vulnerabilities as an array, and scan, remediations or findings with identifiers and location or scanner",
 	Frame: Values,
 	Match: func(s *Shape) bool {
 		v := s.Raw("vulnerabilities")
@@ -25,7 +25,7 @@ var gitlabReport = Format{
 			return true
 		}
 		finding := firstMember(v)
-		return s.Has("version") && (s.Has("remediations") || member(finding, "identifiers") != nil && member(finding, "location") != nil)
+		return s.Has("version", "remediations") || member(finding, "identifiers") != nil && (member(finding, "location") != nil || member(finding, "scanner") != nil)
 	},
 	Parse: parseGitLabReport,
 }

@@ -15,12 +15,12 @@ var goTestJSON = Format{
 		"testcaserun.finished", "testcaserun.started", "testcaserun.skipped", "testsuiterun.started", "testsuiterun.finished",
 		"build.finished", "log",
 	},
-	Known: "JSON object with Action and Package or ImportPath",
+	Known: "JSON object with Action and Package, ImportPath or Test",
 	Frame: Values,
 	Match: func(s *Shape) bool {
 		switch s.String("Action") {
 		case "start", "run", "pause", "cont", "pass", "bench", "fail", "output", "skip", "build-output", "build-fail", "attr", "artifacts":
-			return !s.Array && (s.Has("Package") || s.Has("ImportPath"))
+			return !s.Array && (s.Has("Package") || s.Has("ImportPath") || s.Has("Test")) // test2json without -p names no package
 		}
 		return false
 	},

@@ -15,10 +15,11 @@ import (
 var grype = Format{
 	Name: "grype", Title: "Grype report (JSON)", Phase: pipeline.PhasePackaging,
 	Types: []string{"vulnerability.found", "finding.suppressed", "scan.completed"},
-	Known: "JSON object with matches, and descriptor, distro or source",
+	Known: "JSON object with matches, and descriptor, distro, source or matchDetails",
 	Frame: Values,
 	Match: func(s *Shape) bool {
-		return !s.Array && s.Has("matches") && (s.Has("descriptor") || s.Has("distro") || s.Has("source"))
+		return !s.Array && s.Has("matches") && (s.Has("descriptor") || s.Has("distro") || s.Has("source") ||
+			member(firstMember(s.Raw("matches")), "matchDetails") != nil)
 	},
 	Parse: parseGrype,
 }

@@ -25,7 +25,7 @@ var harbor = Format{
 				strings.Contains(s.Line, "[/core/") || strings.Contains(s.Line, "[/server/middleware/security/")
 		}
 		return !s.Array && (s.Has("type", "event_data") || strings.HasPrefix(s.String("type"), "harbor.") && s.Has("data") ||
-			s.Raw(harborReport11) != nil || s.Raw(harborReport10) != nil)
+			s.Raw(harborReport11) != nil || s.Raw(harborReport10) != nil || isHarborReport(s.Has))
 	},
 	Parse: parseHarbor,
 }
@@ -137,12 +137,21 @@ type harborVulnerabilities struct {
 	}] `json:"vulnerabilities"`
 }
 
+// isHarborReport reports whether an object has the keys of a scan's report that stands alone.
+func isHarborReport(has func(keys ...string) bool) bool {
+	return has("generated_at", "scanner", "severity", "vulnerabilities")
+}
+
 func parseHarbor(in *Input, out *Out) error {
 	if !isJSON(in.Data) {
 		return harborLog(in, out)
 	}
-	for _, key := range []string{harborReport11, harborReport10} {
-		if b := member(in.Data, key); b != nil {
+	reports := [][]byte{member(in.Data, harborReport11), member(in.Data, harborReport10)}
+	if isHarborReport((&Shape{Object: in.Data}).Has) {
+		reports = [][]byte{in.Data}
+	}
+	for _, b := range reports {
+		if b != nil {
 			var r harborVulnerabilities
 			if err := decode(b, &r); err != nil {
 				return err

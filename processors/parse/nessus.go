@@ -16,15 +16,15 @@ import (
 var nessus = Format{
 	Name: "nessus", Title: "Nessus report (XML, CSV)", Phase: pipeline.PhaseOperation,
 	Types: []string{"vulnerability.found", "compliance.checked", "scan.completed"},
-	Known: "XML NessusClientData_v2; CSV with columns Plugin ID, Risk and Host",
+	Known: "XML NessusClientData_v2; CSV with columns Plugin ID, Risk and Host, or Plugin Name, Severity and IP Address",
 	Frame: Document,
 	Match: func(s *Shape) bool {
 		if strings.HasPrefix(s.Root, "NessusClientData") {
 			return true
 		}
 		line := s.Line
-		return s.Root == "" && s.Object == nil && strings.Contains(line, "Plugin ID") && strings.Contains(line, "Host") &&
-			(strings.Contains(line, "Risk") || strings.Contains(line, "Severity"))
+		return s.Root == "" && s.Object == nil && (strings.Contains(line, "Risk") || strings.Contains(line, "Severity")) &&
+			(strings.Contains(line, "Plugin ID") && strings.Contains(line, "Host") || strings.Contains(line, "Plugin Name") && strings.Contains(line, "IP Address"))
 	},
 	Parse: parseNessus,
 }
@@ -210,8 +210,8 @@ func nessusCSV(in *Input, out *Out) error {
 	if err := rows.header(); err != nil {
 		return err
 	}
-	if !rows.has("plugin id") {
-		return errors.New("CSV without a column Plugin ID")
+	if !rows.has("plugin id") && !rows.has("plugin") {
+		return errors.New("CSV without a column Plugin ID or Plugin")
 	}
 	found := 0
 	for {
@@ -223,15 +223,16 @@ func nessusCSV(in *Input, out *Out) error {
 			return err
 		}
 		host := rows.get("host", "ip address", "dns name", "asset name")
-		if host == "" && rows.get("plugin id") == "" {
+		if host == "" && rows.get("plugin id", "plugin") == "" {
 			continue
 		}
 		h := nessusHost{name: host, ip: rows.get("ip address"), fqdn: rows.get("dns name", "fqdn")}
 		risk := rows.get("risk", "severity", "risk factor")
 		v := nessusItem{
 			ID: rows.get("plugin id", "plugin"), Name: rows.get("name", "plugin name"), Protocol: rows.get("protocol"), Port: rows.get("port"), Severity: risk, Risk: risk,
-			Base: rows.get("cvss", "cvss v2.0 base score", "cvss base score"), Base3: rows.get("cvssv3", "cvss v3.0 base score"), Synopsis: rows.get("synopsis"),
-			Solution: rows.get("solution"), SeeAlso: rows.get("see also"), Family: rows.get("plugin family", "family"), Text: rows.raw(),
+			Base: rows.get("cvss", "cvss v2.0 base score", "cvss base score", "cvss v2 base score"), Base3: rows.get("cvssv3", "cvss v3.0 base score", "cvss v3 base score"), Synopsis: rows.get("synopsis"),
+			Solution: rows.get("solution", "steps to remediate"), SeeAlso: rows.get("see also"), Family: rows.get("plugin family", "family"), Text: rows.raw(),
+			Exploit: strings.Replace(rows.get("exploit?"), "Yes", "true", 1),
 		}
 		v.CVEs = strings.FieldsFunc(rows.get("cve"), func(r rune) bool { return r == ',' || r == ' ' || r == '\n' })
 		h.event(out, &v, "")

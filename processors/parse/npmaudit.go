@@ -13,18 +13,18 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline"
 )
 
-// npmAudit reads the JSON of npm audit in both versions: advisories by number (npm 6, pnpm, and yarn's lines of them), and
-// packages with the advisories that reach them (npm 7 and newer). Each advisory of a package is one event. An error
+// npmAudit reads the JSON of npm audit in both versions: advisories by number (npm 6, pnpm, and the lines of yarn, old and
+// new), and packages with the advisories that reach them (npm 7 and newer). Each advisory of a package is one event. An error
 // instead of a report is a scan that did not run.
 // https://docs.npmjs.com/cli/commands/npm-audit
 var npmAudit = Format{
 	Name: "npm-audit", Title: "npm audit report (JSON)", Phase: pipeline.PhasePackaging,
-	Types: []string{"vulnerability.found", "scan.completed"},
-	Known: "JSON object with auditReportVersion, or advisories and metadata, or error.code and error.summary",
+	Types: []string{"vulnerability.found", "scan.completed", "log"},
+	Known: "JSON object with auditReportVersion, or advisories and metadata, or error.code and error.summary; yarn's lines of type and data, or value and children",
 	Frame: Values,
 	Match: func(s *Shape) bool {
 		return !s.Array && (s.Has("auditReportVersion") || s.Has("advisories", "metadata") || s.Has("actions", "advisories") ||
-			s.Raw("error", "code") != nil && s.Raw("error", "summary") != nil || strings.HasPrefix(s.String("type"), "audit") && s.Has("data"))
+			s.Raw("error", "code") != nil && s.Raw("error", "summary") != nil || isYarnLine(s) || s.Raw("children", "Tree Versions") != nil)
 	},
 	Parse: parseNPMAudit,
 }
@@ -63,9 +63,74 @@ type npmReport struct {
 	}
 	RunID Text
 	Error *struct{ Code, Summary, Detail Text }
-	Data  *struct { // of yarn
-		Advisory        *part[npmAdvisory]
-		Vulnerabilities map[string]Number
+
+	// Of yarn 1, and of yarn 2 and newer.
+	Type  Text
+	Data  yarnData
+	Value Text
+	Child *struct {
+		ID, Issue, URL, Severity Text
+
+		Vulnerable Text    `json:"Vulnerable Versions"`
+		Versions   Strings `json:"Tree Versions"`
+		Dependents Strings
+	} `json:"children"`
+}
+
+// yarnData is an advisory, the counts at the end, or what yarn says by the way.
+type yarnData struct {
+	Advisory        *part[npmAdvisory]
+	Vulnerabilities map[string]Number
+	text            string
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (d *yarnData) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '{' {
+		type plain yarnData
+		return decodeFold(b, (*plain)(d))
+	}
+	d.text = textOf(b)
+	return nil
+}
+
+// isYarnLine reports whether an object is a line of yarn 1.
+func isYarnLine(s *Shape) bool {
+	switch s.String("type") {
+	case "auditAdvisory", "auditSummary", "auditAction":
+		return s.Has("data")
+	case "info", "warning", "error":
+		return s.Has("data") && len(s.members) == 2
+	}
+	return false
+}
+
+// yarn gives what a line of yarn tells.
+func (v *npmReport) yarn(out *Out) {
+	switch {
+	case v.Child != nil:
+		c := v.Child
+		version := ""
+		if len(c.Versions) > 0 {
+			version = c.Versions[0]
+		}
+		ghsa := ghsaOf(string(c.URL))
+		e := out.vulnerability(&vulnerability{
+			IDs: []string{ghsa}, Rule: first(ghsa, string(c.ID)), Title: string(c.Issue), URL: string(c.URL), Severity: severityWord(string(c.Severity)),
+			Ecosystem: "npm", Name: string(v.Value), Version: version,
+		})
+		e.SetAttr("vulnerable_range", string(c.Vulnerable))
+		e.SetAttr("affects", strings.Join(c.Dependents, ", "))
+	case v.Data.Advisory != nil:
+		v.Data.Advisory.Value.event(out)
+	case v.Data.Vulnerabilities != nil:
+		npmCounts(out.scanned(time.Time{}, "yarn audit ended"), v.Data.Vulnerabilities)
+	case v.Type == "error":
+		e := out.scanned(time.Time{}, "yarn audit did not run: "+oneLine(v.Data.text, 160))
+		e.Outcome = pipeline.OutcomeError
+	default:
+		e := out.Event("log")
+		e.Severity, e.Title = pipeline.SeverityInfo, "yarn audit: "+oneLine(first(v.Data.text, string(v.Type)), 160)
 	}
 }
 
@@ -80,11 +145,8 @@ func parseNPMAudit(in *Input, out *Out) error {
 		e.Outcome = pipeline.OutcomeError
 		e.SetAttr("error.type", string(v.Error.Code))
 		return nil
-	case v.Data != nil && v.Data.Advisory != nil:
-		v.Data.Advisory.Value.event(out)
-		return nil
-	case v.Data != nil:
-		npmCounts(out.scanned(time.Time{}, "yarn audit ended"), v.Data.Vulnerabilities)
+	case v.Type != "" || v.Child != nil:
+		v.yarn(out)
 		return nil
 	case v.Advisories == nil && v.Vulnerabilities == nil:
 		return errors.New("npm audit report without advisories and vulnerabilities")

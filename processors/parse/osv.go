@@ -22,6 +22,9 @@ var osvScanner = Format{
 			return false
 		}
 		result := firstMember(s.Raw("results"))
+		if isEmptyArray(s.Raw("results")) && len(s.members) == 1 {
+			return true
+		}
 		return member(result, "packages") != nil && member(result, "source") != nil || s.Has("experimental_config")
 	},
 	Parse: parseOSVScanner,

@@ -25,6 +25,9 @@ var pipAudit = Format{
 			return false
 		}
 		dependency := firstMember(list)
+		if isEmptyArray(list) && len(s.members) == 1 {
+			return true
+		}
 		return member(dependency, "vulns") != nil || member(dependency, "skip_reason") != nil || s.Has("fixes")
 	},
 	Parse: parsePipAudit,

@@ -20,6 +20,9 @@ var semgrep = Format{
 		if s.Array || !s.Has("results", "errors") {
 			return false
 		}
+		if isEmptyArray(s.Raw("results")) && len(s.members) == 2 {
+			return true
+		}
 		return s.Has("paths") || s.Has("version", "skipped_rules") || strings.Contains(alias(s.Raw("results")), `"check_id"`)
 	},
 	Parse: parseSemgrep,

@@ -189,6 +189,11 @@ func firstMember(b []byte) []byte {
 	return b
 }
 
+// isEmptyArray reports whether b is a JSON array without a member.
+func isEmptyArray(b []byte) bool {
+	return len(b) > 1 && b[0] == '[' && b[1+skipSpace(b[1:])] == ']'
+}
+
 // xmlRoot returns the local name of the first element, past declaration, comments and DOCTYPE.
 func xmlRoot(b []byte) string {
 	for {

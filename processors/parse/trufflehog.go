@@ -8,17 +8,17 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline"
 )
 
-// trufflehog reads the JSON lines of trufflehog 3 (--json), its log lines among them, and those of version 2. It has no
-// severity: a secret is high, one that trufflehog has seen to work is critical.
+// trufflehog reads the JSON lines of trufflehog 3 (--json), its log lines among them, those of version 2, and the report of
+// trufflehog3, another tool, whose rules have severities. The others have none: a secret is high, one that trufflehog has seen to work is critical.
 // https://github.com/trufflesecurity/trufflehog
 var trufflehog = Format{
 	Name: "trufflehog", Title: "trufflehog report (JSON lines)", Phase: pipeline.PhaseWriting,
 	Types: []string{"secret.detected", "scan.completed", "log"},
-	Known: "JSON object with DetectorName and SourceMetadata, or with commitHash, reason and stringsFound",
+	Known: "JSON object with DetectorName and SourceMetadata, with commitHash, reason and stringsFound, or with rule, path, secret and context",
 	Frame: Values,
 	Match: func(s *Shape) bool {
 		return s.Has("SourceMetadata") && (s.Has("DetectorName") || s.Has("DetectorType")) || s.Has("reason", "stringsFound") ||
-			s.String("logger") == "trufflehog"
+			s.String("logger") == "trufflehog" || s.Has("path", "secret", "context") && s.Raw("rule", "message") != nil
 	},
 	Parse: parseTrufflehog,
 }
@@ -46,6 +46,16 @@ type trufflehogRecord struct {
 	Path       Text    `json:"path"`
 	Reason     Text    `json:"reason"`
 	Strings    Strings `json:"stringsFound"`
+
+	// Of trufflehog3.
+	Rule struct {
+		ID       Text `json:"id"`
+		Severity Text `json:"severity"`
+	} `json:"rule"`
+	Secret Text `json:"secret"`
+	Line   Text `json:"line"`
+	Commit Text `json:"commit"`
+	Author Text `json:"author"`
 
 	Logger     Text `json:"logger"`
 	Level      Text `json:"level"`
@@ -109,14 +119,15 @@ func (v *trufflehogRecord) emit(out *Out, raw string) {
 			e.SetAttr("trufflehog.source", strings.ToLower(kind))
 		}
 	}
-	file, line := string(first(place.File, place.Path, place.Filename, v.Path)), string(place.Line)
+	file, line := string(first(place.File, place.Path, place.Filename, v.Path)), string(first(place.Line, v.Line))
 	if line == "0" {
 		line = ""
 	}
-	e.Rule = string(first(v.Detector, v.Reason, v.DetectorType))
+	e.Rule = string(first(v.Detector, v.Reason, v.DetectorType, v.Rule.ID))
+	e.Severity = first(severityWord(string(v.Rule.Severity)), e.Severity)
 	e.Repo, e.Ref = repoOf(string(place.Repository)), strings.TrimPrefix(refOf(string(v.Branch)), "origin/")
-	e.Commit = commitOf(string(first(place.Commit, v.CommitHash)))
-	e.Actor = string(first(place.Email, place.Username))
+	e.Commit = commitOf(string(first(place.Commit, v.CommitHash, v.Commit)))
+	e.Actor = string(first(place.Email, place.Username, v.Author))
 	e.Artifact = string(place.Image)
 	e.Time = trufflehogTime(string(first(place.Timestamp, v.Date)))
 	e.SetAttr("code.file.path", file)
@@ -130,7 +141,7 @@ func (v *trufflehogRecord) emit(out *Out, raw string) {
 		e.SetAttr("credential.id", string(v.Redacted))
 	}
 	e.SetAttr("cloud.account.id", string(v.Extra["account"]))
-	secret := string(v.Raw)
+	secret := string(first(v.Raw, v.Secret))
 	if secret == "" && len(v.Strings) > 0 {
 		secret = v.Strings[0]
 	}

@@ -11,12 +11,13 @@ import (
 )
 
 // zap reads the reports of ZAP, traditional and with requests, as JSON and XML. An alert of a site is one event, however
-// many instances it has. Risk 0 to 3 is informational, low, medium, high; confidence 0 is a false positive.
+// many instances it has; the API's list of alerts has one for each instance. Risk 0 to 3 is informational, low, medium,
+// high; confidence 0 is a false positive.
 // https://www.zaproxy.org/docs/desktop/addons/report-generation/report-traditional-json/
 var zap = Format{
 	Name: "zap", Title: "ZAP report (JSON, XML)", Phase: pipeline.PhaseTesting,
 	Types: []string{"vulnerability.found", "finding.suppressed", "scan.completed"},
-	Known: "JSON object with site, whose members have @name and alerts; XML OWASPZAPReport",
+	Known: "JSON object with site, whose members have @name and alerts, or with alerts of a pluginId; XML OWASPZAPReport",
 	Frame: Reports,
 	Match: func(s *Shape) bool {
 		if s.Root == "OWASPZAPReport" || s.Root == "report" && strings.Contains(alias(s.Data[:min(len(s.Data), 2048)]), "<alertitem") {
@@ -24,6 +25,9 @@ var zap = Format{
 		}
 		if s.Array {
 			return s.Has("@name", "alerts")
+		}
+		if alert := firstMember(s.Raw("alerts")); member(alert, "pluginId") != nil && member(alert, "risk") != nil {
+			return true
 		}
 		site := s.Raw("site")
 		if len(site) > 0 && site[0] == '[' {
@@ -59,6 +63,13 @@ type zapAlert struct {
 		Attack Text `xml:"attack" json:"attack"`
 	} `xml:"instances>instance" json:"instances"`
 	Text string `xml:",innerxml" json:"-"`
+
+	// Of the API's list.
+	RiskWord Text `xml:"-" json:"risk"`
+	URL      Text `xml:"-" json:"url"`
+	Method   Text `xml:"-" json:"method"`
+	Param    Text `xml:"-" json:"param"`
+	Attack   Text `xml:"-" json:"attack"`
 }
 
 type zapSite struct {
@@ -96,6 +107,8 @@ func parseZAP(in *Input, out *Out) error {
 			Generated Text      `json:"@generated"`
 			Created   Text      `json:"created"`
 			Sites     *zapSites `json:"site"`
+
+			Alerts []part[zapAlert] `json:"alerts"`
 		}
 		if in.Data[0] == '[' {
 			v.Sites = new(zapSites)
@@ -104,6 +117,9 @@ func parseZAP(in *Input, out *Out) error {
 			}
 		} else if err := decode(in.Data, &v); err != nil {
 			return err
+		}
+		if v.Alerts != nil {
+			v.Sites = &zapSites{{Alerts: v.Alerts}}
 		}
 		if v.Sites == nil {
 			return errors.New("ZAP report without site")
@@ -172,16 +188,22 @@ func zapTime(s string) time.Time {
 
 func (s *zapSite) alert(out *Out, a *zapAlert) *pipeline.Event {
 	e := out.Event("vulnerability.found")
-	if a.Confidence == "0" {
+	if a.Confidence == "0" || a.Confidence == "False Positive" {
 		e.Type, e.Class = "finding.suppressed", kinds["finding.suppressed"].class
 	}
 	settleFinding(e)
 	e.Time, e.Rule = s.at, string(first(a.PluginID, a.Ref))
-	e.Severity = zapSeverity(string(a.Risk), string(a.RiskDesc))
-	e.DstDomain = first(strings.ToLower(string(s.Host)), hostOf(string(s.Name)))
+	e.Severity = zapSeverity(string(a.Risk), string(first(a.RiskDesc, a.RiskWord)))
+	e.DstDomain = first(strings.ToLower(string(s.Host)), hostOf(string(first(s.Name, a.URL))))
 	e.Host = e.DstDomain
 	title := string(first(a.Name, a.Alert))
 	uri, n := string(a.URI), max(len(a.Instances), atoi(string(a.Count)))
+	if a.URL != "" {
+		uri, n = string(a.URL), 1
+	}
+	e.SetAttr("http.request.method", string(a.Method))
+	e.SetAttr("parameter", string(a.Param))
+	e.SetAttr("attack", string(a.Attack))
 	if len(a.Instances) > 0 {
 		i := &a.Instances[0]
 		uri = string(i.URI)
@@ -233,7 +255,7 @@ func zapConfidence(code string) string {
 	case "4":
 		return "confirmed"
 	}
-	return ""
+	return strings.ToLower(code) // the API's word
 }
 
 // stripTags takes the markup out of HTML texts.

@@ -2,6 +2,7 @@ package parse
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/tocsin-project/tocsin/pipeline"
@@ -35,6 +36,7 @@ func parseZeek(in *Input, out *Out) error {
 		if v.TS == "" {
 			return errors.New("zeek: record without ts")
 		}
+		v.CertSubject = first(v.CertSubject, v.CertSubject2)
 		v.event(out, in.Text())
 		return nil
 	}
@@ -44,6 +46,7 @@ func parseZeek(in *Input, out *Out) error {
 // parseZeekTSV reads a log file; several of them may follow one another.
 func parseZeekTSV(in *Input, out *Out) error {
 	var fields []string
+	timed := false
 	sep, path, unset, empty := "\t", "", "-", "(empty)"
 	eachLine(in, out, func(l string) error {
 		if l[0] == '#' {
@@ -64,6 +67,7 @@ func parseZeekTSV(in *Input, out *Out) error {
 				empty = rest
 			case "fields":
 				fields = strings.Split(rest, sep)
+				timed = slices.Contains(fields, "ts")
 			}
 			return nil
 		}
@@ -78,7 +82,7 @@ func parseZeekTSV(in *Input, out *Out) error {
 				v.set(fields[n], cell)
 			}
 		}
-		if n != len(fields) || v.TS == "" {
+		if n != len(fields) || timed && v.TS == "" {
 			return errors.New("zeek: row that does not have the columns that #fields names")
 		}
 		v.event(out, l)
@@ -162,14 +166,15 @@ type zeekRecord struct {
 	RespLen   Text    `json:"response_body_len"`
 
 	// ssl, x509
-	Version     Text   `json:"version"`
-	Cipher      string `json:"cipher"`
-	ServerName  string `json:"server_name"`
-	Subject     string `json:"subject"`
-	Issuer      string `json:"issuer"`
-	Validation  string `json:"validation_status"`
-	Established Text   `json:"established"`
-	CertSubject string `json:"certificate.subject"`
+	Version      Text   `json:"version"`
+	Cipher       string `json:"cipher"`
+	ServerName   string `json:"server_name"`
+	Subject      string `json:"subject"`
+	Issuer       string `json:"issuer"`
+	Validation   string `json:"validation_status"`
+	Established  Text   `json:"established"`
+	CertSubject  string `json:"certificate.subject"`
+	CertSubject2 string `json:"certificate_subject"`
 
 	// ssh, kerberos, ntlm, radius, rdp, ftp, mysql, socks
 	AuthSuccess  Text   `json:"auth_success"`
