@@ -1,9 +1,11 @@
 // Command ingest measures tocsin as it is shipped: `make build && go run ./bench/ingest` from the top of the repository.
 //
-// It fills six partitions of a broker with records of six formats, starts `tocsin run` as a process of its own, and waits
-// until every event is in a real ClickHouse: exactly-once on, redaction on, all views on. Broker and ClickHouse are on the
-// same machine. What counts is the processor time of tocsin's own process for a million events; the time by the clock
-// says more of the machine. A run counts only when the warehouse holds exactly the records that were sent.
+// For each run it fills six partitions of a new broker with records of six formats, starts `tocsin run` as a process of its
+// own, and waits until every event is in a real ClickHouse, and every signal is judged where the process detects as well:
+// exactly-once on, redaction on, all views on. Broker and ClickHouse are on the same machine. What counts is the processor
+// time of tocsin's own process for a million events; the time by the clock says more of the machine. A run counts only when
+// the warehouse holds exactly the records that were sent, and the signals are as many as the rules give when they judge the
+// same records one after the other. The jobs take turns, so that a machine that changes its pace changes it for all.
 package main
 
 import (
@@ -11,6 +13,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,14 +28,19 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/tocsin-project/tocsin/bench/corpus"
+	"github.com/tocsin-project/tocsin/pipeline"
 	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
 	"github.com/tocsin-project/tocsin/pipeline/embedded"
+	"github.com/tocsin-project/tocsin/processors/parse"
+	"github.com/tocsin-project/tocsin/processors/rule"
 )
 
 var (
 	binary = flag.String("tocsin", "bin/tocsin", "the program that is measured")
 	events = flag.Int("events", 1_000_000, "records to send")
 	rounds = flag.Int("rounds", 3, "runs of each job; the medians are printed")
+	only   = flag.String("jobs", "J1,J2,J3,library", "jobs to run, joined by commas; J4 is there as well")
 )
 
 const (
@@ -38,11 +48,26 @@ const (
 	partitions = 6
 )
 
-// jobs are what is measured.
-var jobs = []struct{ name, role, rules string }{
-	{"J1 ingest, no rules", "ingest", "rules: {library: false}"},
-	{"J2 ingest, our library's rules", "ingest", "rules: {library: true}"},
-	{"J3 ingest and detect", "all", "rules: {library: true}"},
+// job is `tocsin run` in a role, with match rules of the corpus, its windows, or our library.
+type job struct {
+	id, name, role   string
+	rules            int
+	windows, library bool
+
+	dir     string // of the rules
+	signals int    // that they give
+	runs    []run
+}
+
+var jobs = []job{
+	{id: "J1", name: "J1 ingest, no rules", role: "ingest"},
+	{id: "J2", name: "J2 ingest, 50 rules", role: "ingest", rules: 50},
+	{id: "J3", name: "J3 J2 and windows over 100,000 keys", role: "all", rules: 50, windows: true},
+	{id: "J4", name: "J4 ingest, 10 rules", role: "ingest", rules: 10},
+	{id: "J4", name: "J4 ingest, 100 rules", role: "ingest", rules: 100},
+	{id: "J4", name: "J4 ingest, 1,000 rules", role: "ingest", rules: 1000},
+	{id: "J4", name: "J4 ingest, 3,000 rules", role: "ingest", rules: 3000},
+	{id: "library", name: "ingest and detect, our library", role: "all", library: true},
 }
 
 func main() {
@@ -61,44 +86,101 @@ type run struct {
 }
 
 func measure(ctx context.Context) error {
+	var chosen []*job
+	for i := range jobs {
+		if slices.Contains(strings.Split(*only, ","), jobs[i].id) {
+			chosen = append(chosen, &jobs[i])
+		}
+	}
 	dir, err := os.MkdirTemp("", "tocsin-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	kafka, err := embedded.StartKafka(embedded.KafkaConfig{Dir: filepath.Join(dir, "kafka"), Topics: []embedded.Topic{{Name: topic, Partitions: partitions}}})
-	if err != nil {
-		return err
-	}
-	defer kafka.Close()
-	bytes, err := produce(ctx, kafka.Addrs)
-	if err != nil {
-		return err
-	}
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Printf("%d records of six formats, %d bytes each, six partitions; medians of %d runs\n\n", *events, bytes / *events, *rounds)
-	fmt.Fprintln(w, "job\tevents/s\tCPU-s a million\tserver's CPU-s a million\tRSS MB")
-	for i, job := range jobs {
-		var all []run
-		for round := range *rounds {
-			r, err := once(ctx, filepath.Join(dir, fmt.Sprintf("%d-%d", i, round)), kafka.Addrs, job.role, job.rules)
-			if err != nil {
-				return fmt.Errorf("%s: %w", job.name, err)
-			}
-			all = append(all, r)
+	for i, j := range chosen {
+		if err := j.prepare(filepath.Join(dir, fmt.Sprint(i))); err != nil {
+			return fmt.Errorf("%s: %w", j.name, err)
 		}
-		million := float64(*events) / 1e6
-		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.2f\t%.0f\n", job.name,
-			median(all, func(r run) float64 { return float64(*events) / r.wall.Seconds() }),
-			median(all, func(r run) float64 { return r.cpu.Seconds() / million }),
-			median(all, func(r run) float64 { return r.server.Seconds() / million }),
-			median(all, func(r run) float64 { return float64(r.rss) / 1e6 }))
+	}
+	for round := range *rounds {
+		for i := range chosen {
+			j := chosen[(i+round)%len(chosen)]
+			r, err := j.once(ctx, filepath.Join(dir, fmt.Sprintf("%s-%d-%d", j.id, round, i)))
+			if err != nil {
+				return fmt.Errorf("%s: %w", j.name, err)
+			}
+			j.runs = append(j.runs, r)
+		}
+	}
+	million := float64(*events) / 1e6
+	fmt.Printf("%d records of six formats, six partitions; medians of %d runs\n\n", *events, *rounds)
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "job\tevents/s\tCPU-s a million\tx of the first\tserver's CPU-s a million\tRSS MB\tsignals")
+	for _, j := range chosen {
+		cpu := func(r run) float64 { return r.cpu.Seconds() / million }
+		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.0f\t%d\n", j.name,
+			median(j.runs, func(r run) float64 { return float64(*events) / r.wall.Seconds() }),
+			median(j.runs, cpu), median(j.runs, cpu)/median(chosen[0].runs, cpu),
+			median(j.runs, func(r run) float64 { return r.server.Seconds() / million }),
+			median(j.runs, func(r run) float64 { return float64(r.rss) / 1e6 }), j.signals)
 	}
 	return w.Flush()
 }
 
-// once starts a warehouse and tocsin, each anew, and waits until all events are there.
-func once(ctx context.Context, dir string, brokers []string, role, rules string) (r run, err error) {
+// prepare writes the job's rules and finds how many signals they give.
+func (j *job) prepare(dir string) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	j.dir = dir
+	files := corpus.Files(corpus.Rules(j.rules))
+	if j.windows {
+		files = append(files, corpus.Windows()...)
+	}
+	for _, f := range files {
+		if err := os.WriteFile(filepath.Join(dir, f.Name), f.Data, 0o644); err != nil {
+			return err
+		}
+	}
+	if j.library {
+		files = append(files, rule.Library()...)
+	}
+	set, err := rule.Load(files)
+	if err != nil || len(files) == 0 {
+		return err
+	}
+	parser, err := parse.New(parse.Config{})
+	if err != nil {
+		return err
+	}
+	matcher := set.NewMatcher()
+	b := &pipeline.Batch{}
+	for i := range *events {
+		t := timeOf(i)
+		b.Records = append(b.Records, pipeline.Record{Offset: int64(i), Time: t, Value: corpus.Record(i, t)})
+		if len(b.Records) < 256 && i < *events-1 {
+			continue
+		}
+		if err := errors.Join(parser.Process(context.Background(), b), matcher.Process(context.Background(), b)); err != nil {
+			return err
+		}
+		j.signals += len(b.Signals)
+		b.Reset()
+	}
+	return nil
+}
+
+// once starts broker, warehouse and tocsin, each anew, and waits until all is done.
+func (j *job) once(ctx context.Context, dir string) (r run, err error) {
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	kafka, err := embedded.StartKafka(embedded.KafkaConfig{Dir: filepath.Join(dir, "kafka"), Topics: []embedded.Topic{{Name: topic, Partitions: partitions}}})
+	if err != nil {
+		return r, err
+	}
+	defer kafka.Close()
+	if err := produce(ctx, kafka.Addrs); err != nil {
+		return r, err
+	}
 	server, err := embedded.StartClickHouse(ctx, embedded.ClickHouseConfig{Dir: filepath.Join(dir, "clickhouse")})
 	if err != nil {
 		return r, err
@@ -112,13 +194,17 @@ func once(ctx context.Context, dir string, brokers []string, role, rules string)
 	if err := db.Migrate(ctx); err != nil {
 		return r, err
 	}
+	admin, err := freeAddr()
+	if err != nil {
+		return r, err
+	}
 	config := filepath.Join(dir, "tocsin.yaml")
-	text := fmt.Sprintf("kafka: {brokers: [%q], group: %q, topics: [%s]}\nclickhouse: {addrs: [%q]}\nadmin: {listen: 127.0.0.1:0}\nlog: {level: warn}\n%s\n",
-		brokers[0], filepath.Base(dir), topic, server.TCPAddr, rules)
+	text := fmt.Sprintf("kafka: {brokers: [%q], topics: [%s]}\nclickhouse: {addrs: [%q]}\nadmin: {listen: %q}\nlog: {level: warn}\nrules: {library: %t, dirs: [%q]}\n",
+		kafka.Addrs[0], topic, server.TCPAddr, admin, j.library, j.dir)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return r, err
 	}
-	cmd := exec.CommandContext(ctx, *binary, "run", "-c", config, "--role", role)
+	cmd := exec.CommandContext(ctx, *binary, "run", "-c", config, "--role", j.role)
 	cmd.Stderr = os.Stderr
 	start := time.Now()
 	if err := cmd.Start(); err != nil {
@@ -128,20 +214,25 @@ func once(ctx context.Context, dir string, brokers []string, role, rules string)
 	go func() { ended <- cmd.Wait() }()
 	defer func() { _ = cmd.Process.Kill() }() // nothing, once it has ended
 
-	for rows := uint64(0); rows < uint64(*events); {
+	for done := false; !done; {
 		if time.Since(start) > 10*time.Minute {
-			return r, fmt.Errorf("%d of %d events after %v", rows, *events, time.Since(start).Round(time.Second))
+			return r, errors.New("not done after ten minutes")
 		}
 		select {
 		case err := <-ended:
 			return r, fmt.Errorf("tocsin ended: %w", err)
 		case <-time.After(50 * time.Millisecond):
 		}
+		var rows uint64
 		if err := db.QueryRow(ctx, "SELECT count() FROM events").Scan(&rows); err != nil {
 			return r, err
 		}
+		done = rows >= uint64(*events) && (j.role == "ingest" || metric(admin, `tocsin_detect_signals_total{result="judged"}`) >= j.signals)
 	}
 	r.wall = time.Since(start)
+	if n := metric(admin, "tocsin_ingest_signals_total"); n != j.signals {
+		return r, fmt.Errorf("%d signals, want %d", n, j.signals)
+	}
 	if r.rss, err = highWater(cmd.Process.Pid); err != nil {
 		return r, err
 	}
@@ -165,6 +256,32 @@ func once(ctx context.Context, dir string, brokers []string, role, rules string)
 	return r, nil
 }
 
+// freeAddr returns an address that nobody listens on.
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// metric returns a counter of the process; 0 where it does not answer.
+func metric(admin, name string) int {
+	resp, err := http.Get("http://" + admin + "/metrics")
+	if err != nil {
+		return 0
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(resp.Body)
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			v, _ := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			return int(v)
+		}
+	}
+	return 0
+}
+
 // highWater returns the most memory that a process had, in bytes.
 func highWater(pid int) (uint64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -180,19 +297,17 @@ func highWater(pid int) (uint64, error) {
 	return 0, errors.New("no VmHWM in the process's status")
 }
 
-// produce sends all records, in order, and returns their bytes.
-func produce(ctx context.Context, brokers []string) (bytes int, err error) {
+// produce sends all records, in order.
+func produce(ctx context.Context, brokers []string) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(50*time.Millisecond), kgo.MaxBufferedRecords(100_000))
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer client.Close()
 	var failed error
-	start := time.Now().UTC().Add(-time.Hour)
 	for i := range *events {
-		value := record(i, start.Add(time.Duration(i)*time.Hour/time.Duration(*events)))
-		bytes += len(value)
+		value := corpus.Record(i, timeOf(i))
 		client.Produce(ctx, &kgo.Record{Partition: int32(i % partitions), Value: value}, func(_ *kgo.Record, err error) {
 			if err != nil {
 				failed = err
@@ -200,10 +315,15 @@ func produce(ctx context.Context, brokers []string) (bytes int, err error) {
 		})
 	}
 	if err := client.Flush(ctx); err != nil {
-		return 0, err
+		return err
 	}
-	return bytes, failed
+	return failed
 }
+
+// began is when the first record's event was: an hour ago.
+var began = time.Now().UTC().Add(-time.Hour)
+
+func timeOf(i int) time.Time { return began.Add(time.Duration(i) * time.Hour / time.Duration(*events)) }
 
 func median(runs []run, of func(run) float64) float64 {
 	var values []float64
