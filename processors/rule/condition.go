@@ -136,10 +136,10 @@ func newAtom(n ast.Node) atom {
 			return t.compare(n.Operator, n.Left)
 		}
 		if f, ok := numberOperand(n.Left); ok {
-			return atom{test: compareNumber(f, n.Operator, n.Right), column: columnOf(n.Left)}
+			return compareNumber(f, n.Left, n.Operator, n.Right)
 		}
 		if f, ok := numberOperand(n.Right); ok {
-			return atom{test: compareNumber(f, mirrored[n.Operator], n.Left), column: columnOf(n.Right)}
+			return compareNumber(f, n.Right, mirrored[n.Operator], n.Left)
 		}
 		if f, ok := listOperand(n.Right); ok && n.Operator == "in" {
 			if s, ok := n.Left.(*ast.StringNode); ok {
@@ -295,8 +295,8 @@ func (o operand) in(list *ast.ArrayNode) atom {
 
 var mirrored = map[string]string{"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
-// compareNumber returns the comparison with a constant, or nil.
-func compareNumber(get func(*event) float64, op string, n ast.Node) func(*event) bool {
+// compareNumber is the atom of a number compared with a constant, or one without a test.
+func compareNumber(get func(*event) float64, field ast.Node, op string, n ast.Node) atom {
 	var want float64
 	switch n := n.(type) {
 	case *ast.IntegerNode:
@@ -304,23 +304,35 @@ func compareNumber(get func(*event) float64, op string, n ast.Node) func(*event)
 	case *ast.FloatNode:
 		want = n.Value
 	default:
-		return nil
+		return atom{}
 	}
+	name, _ := eventField(field)
+	at := atom{column: columnOf(field)}
+	key := indexKey{name: name, number: want}
 	switch op {
 	case "==":
-		return func(e *event) bool { return get(e) == want }
+		at.test = func(e *event) bool { return get(e) == want }
+		key.op = keyNumber
 	case "!=":
-		return func(e *event) bool { return get(e) != want }
+		at.test = func(e *event) bool { return get(e) != want }
+		return at
 	case "<":
-		return func(e *event) bool { return get(e) < want }
+		at.test = func(e *event) bool { return get(e) < want }
+		key.op = keyMost
 	case "<=":
-		return func(e *event) bool { return get(e) <= want }
+		at.test = func(e *event) bool { return get(e) <= want }
+		key.op = keyMost
 	case ">":
-		return func(e *event) bool { return get(e) > want }
+		at.test = func(e *event) bool { return get(e) > want }
+		key.op = keyLeast
 	case ">=":
-		return func(e *event) bool { return get(e) >= want }
+		at.test = func(e *event) bool { return get(e) >= want }
+		key.op = keyLeast
+	default:
+		return atom{}
 	}
-	return nil
+	at.keys = []indexKey{key}
+	return at
 }
 
 // callAtom recognises ev.HasLabel("x") and inCIDR(ev.SrcIP, "x", ...).
@@ -340,6 +352,8 @@ func callAtom(n *ast.CallNode) atom {
 		return atom{}
 	}
 	var networks []netip.Prefix
+	var keys []indexKey
+	name, _ := eventField(n.Arguments[0])
 	for _, a := range n.Arguments[1:] {
 		s, ok := a.(*ast.StringNode)
 		if !ok {
@@ -350,8 +364,9 @@ func callAtom(n *ast.CallNode) atom {
 			return atom{}
 		}
 		networks = append(networks, p)
+		keys = append(keys, indexKey{op: keyNetwork, name: name, network: p})
 	}
-	return atom{column: columnOf(n.Arguments[0]), test: func(e *event) bool {
+	return atom{column: columnOf(n.Arguments[0]), keys: keys, test: func(e *event) bool {
 		addr := get(e).Unmap()
 		for _, p := range networks {
 			if p.Contains(addr) {
@@ -365,7 +380,7 @@ func callAtom(n *ast.CallNode) atom {
 // needs returns the fields that the condition looks for a value in.
 func (a *atoms) needs(c *condition) (columns []string) {
 	if c.op == opAtom {
-		if at := &a.list[c.atom]; len(at.keys) > 0 {
+		if at := &a.list[c.atom]; len(at.keys) > 0 && at.keys[0].wantsValue() {
 			return []string{at.column}
 		}
 	}

@@ -58,19 +58,17 @@ func (l *Live) take(m *Matcher) {
 	l.traffic.events += m.events
 	l.traffic.programs += m.programs
 	m.events, m.programs = 0, 0
-	for i, r := range m.set.Rules {
-		c := &m.counts[i]
-		if c.Candidates == 0 {
-			continue
-		}
-		total := l.traffic.rules[r.ID]
+	for _, i := range m.counted {
+		id, c := m.set.Rules[i].ID, &m.counts[i]
+		total := l.traffic.rules[id]
 		if total == nil {
 			total = &Counts{}
-			l.traffic.rules[r.ID] = total
+			l.traffic.rules[id] = total
 		}
 		total.add(c)
 		*c = Counts{}
 	}
+	m.counted = m.counted[:0]
 	for i, n := range m.excepted {
 		l.traffic.excepted[m.set.Exceptions[i].ID] += n
 		m.excepted[i] = 0

@@ -25,7 +25,7 @@ type Counts struct {
 	Excepted    uint64 // their condition held, but an exception did as well
 	Keyless     uint64 // matched, but a part of the key was empty
 	Errors      uint64 // an expression ended with an error; the event did not match
-	Nanoseconds uint64 // spent on the candidates; one event in timedEvery is timed, and stands for the others
+	Nanoseconds uint64 // spent on the candidates; of the events that have some, one in timedEvery is timed, and stands for the others
 }
 
 // timedEvery is how many events there are to one whose candidates are timed: a look at the clock costs more than most
@@ -39,10 +39,13 @@ type Matcher struct {
 	live     *Live              // whose set the matcher follows; nil for a set that stays
 	other    pipeline.Processor // finds the events of rules that are judged elsewhere; nil where there are none
 	found    stepSet
+	steps    []int32  // those of found, while they are judged
 	counts   []Counts // by the rule's number
+	counted  []int32  // rules of which something was counted
 	types    []typeTraffic
 	excepted []uint64 // by the exception's number
 	events   uint64
+	timing   uint64 // events, for which of them are timed
 
 	buf   []byte
 	ends  []int
@@ -59,6 +62,7 @@ func (s *Set) NewMatcher() *Matcher {
 // use makes the set the one that the matcher judges by.
 func (m *Matcher) use(s *Set) {
 	m.evaluator, m.found, m.counts = newEvaluator(s), newStepSet(len(s.steps)), make([]Counts, len(s.Rules))
+	m.counted = m.counted[:0]
 	m.other = nil
 	if s.judged.Matcher != nil {
 		m.other = s.judged.Matcher()
@@ -106,45 +110,52 @@ func (m *Matcher) Process(ctx context.Context, b *pipeline.Batch) error {
 	for i := range b.Signals {
 		if r := m.set.byID[b.Signals[i].Rule]; r.IsJudgedElsewhere() {
 			number, _ := slices.BinarySearchFunc(m.set.Rules, r.ID, func(r *Rule, id string) int { return strings.Compare(r.ID, id) })
-			m.counts[number].Candidates++
-			m.counts[number].Evaluated++
-			m.counts[number].Matched++
+			c := m.candidate(number)
+			c.Evaluated++
+			c.Matched++
 		}
 	}
 	return err
 }
 
+// candidate counts that the index gave out a step of the rule.
+func (m *Matcher) candidate(number int) *Counts {
+	c := &m.counts[number]
+	if c.Candidates == 0 {
+		m.counted = append(m.counted, int32(number))
+	}
+	c.Candidates++
+	return c
+}
+
 // event judges one event. It returns the number of the record's next signal.
 func (m *Matcher) event(b *pipeline.Batch, e *event, seq uint32) uint32 {
 	m.events++
-	m.begin(e)
-	clear(m.found)
 	m.types[0].see(e)
-	if t := m.set.index.candidates(e, m.found); t != nil {
+	if t := m.set.index.candidates(e, &m.found); t != nil {
 		m.types[t.number].see(e)
 	}
+	if m.steps = m.found.drain(m.steps[:0]); len(m.steps) == 0 {
+		return seq
+	}
+	m.begin(e)
 	playground := e.HasLabel(playgroundLabel)
-	timed := m.events%timedEvery == 0
-	for w := range m.found {
-		if m.found[w] == 0 {
+	m.timing++
+	timed := m.timing%timedEvery == 0
+	for _, i := range m.steps {
+		s := &m.set.steps[i]
+		c := m.candidate(s.number)
+		if playground && !s.rule.Playground {
 			continue
 		}
-		m.found[w : w+1].each(func(i int) {
-			s := &m.set.steps[w*64+i]
-			c := &m.counts[s.number]
-			c.Candidates++
-			if playground && !s.rule.Playground {
-				return
-			}
-			c.Evaluated++
-			if !timed {
-				seq = m.step(b, e, s, c, seq)
-				return
-			}
-			began := time.Now()
+		c.Evaluated++
+		if !timed {
 			seq = m.step(b, e, s, c, seq)
-			c.Nanoseconds += timedEvery * uint64(time.Since(began))
-		})
+			continue
+		}
+		began := time.Now()
+		seq = m.step(b, e, s, c, seq)
+		c.Nanoseconds += timedEvery * uint64(time.Since(began))
 	}
 	return seq
 }
@@ -155,8 +166,7 @@ func (m *Matcher) Hear(rule string, e *pipeline.Event, b *pipeline.Batch) {
 	playground, seq := e.HasLabel(playgroundLabel), uint32(0)
 	for _, i := range m.set.listeners[rule] {
 		s := &m.set.steps[i]
-		c := &m.counts[s.number]
-		c.Candidates++
+		c := m.candidate(s.number)
 		if playground && !s.rule.Playground {
 			continue
 		}
