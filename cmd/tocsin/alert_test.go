@@ -62,7 +62,7 @@ func runPipeline(t *testing.T, perMinute int, rules ...string) *running {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- r.app.run(ctx, []string{"all"}) }()
+	go func() { done <- r.app.run(ctx, kafka.AllRoles) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {

@@ -1,13 +1,13 @@
 package main
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -51,7 +51,7 @@ type ClickHouseConfig struct {
 	Database string         `yaml:"database"`
 	User     string         `yaml:"user"`
 	Password string         `yaml:"password"`
-	TLS      bool           `yaml:"tls"`
+	TLS      pipeline.TLS   `yaml:"tls"`
 	Cluster  ClusterConfig  `yaml:"cluster"`
 	KeepDays map[string]int `yaml:"keep_days"` // table to days
 	Tier     TierConfig     `yaml:"tier"`
@@ -121,7 +121,7 @@ func DefaultConfig() Config {
 }
 
 // LoadConfig reads a configuration file over the defaults. Every error of the file is reported, with file, line and column.
-// Secrets may be given as ${NAME}, from the environment.
+// Secrets may be given as ${NAME}, from the environment, or ${file:PATH}.
 func LoadConfig(path string) (Config, error) {
 	cfg := DefaultConfig()
 	data, err := os.ReadFile(path)
@@ -140,7 +140,8 @@ func LoadConfig(path string) (Config, error) {
 	return cfg, nil
 }
 
-var variable = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
+// variable is a secret that is not in the configuration itself: ${NAME} of the environment, or ${file:PATH}.
+var variable = regexp.MustCompile(`^\$\{(?:([A-Za-z_][A-Za-z0-9_]*)|file:([^}]+))\}$`)
 
 func (c *Config) expandSecrets() error {
 	var errs []error
@@ -169,14 +170,24 @@ func (c *Config) expandSecrets() error {
 	for _, key := range slices.Sorted(maps.Keys(secrets)) {
 		s := secrets[key]
 		m := variable.FindStringSubmatch(*s)
-		if m == nil {
-			continue
+		switch {
+		case m == nil:
+		case m[1] != "":
+			v, ok := os.LookupEnv(m[1])
+			if !ok {
+				errs = append(errs, fmt.Errorf("%s: environment variable %s is not set", key, m[1]))
+			}
+			*s = v
+		default:
+			v, err := os.ReadFile(m[2])
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", key, err))
+			}
+			*s = strings.TrimSpace(string(v))
+			if s == &c.Kafka.SASL.Password {
+				c.Kafka.SASL.PasswordFile = m[2]
+			}
 		}
-		v, ok := os.LookupEnv(m[1])
-		if !ok {
-			errs = append(errs, fmt.Errorf("%s: environment variable %s is not set", key, m[1]))
-		}
-		*s = v
 	}
 	return errors.Join(errs...)
 }
@@ -190,6 +201,7 @@ func (c *Config) validate() error {
 	}
 	want(len(c.Kafka.Brokers) > 0, "kafka.brokers: none is given")
 	want(c.Kafka.Group != "", "kafka.group: empty")
+	errs = append(errs, c.Kafka.Check())
 	want(c.Kafka.Partitions > 0, "kafka.partitions: %d, want 1 or more", c.Kafka.Partitions)
 	want(len(c.ClickHouse.Addrs) > 0, "clickhouse.addrs: none is given")
 	want(c.Alerts.PerMinute >= 5 && c.Alerts.PerMinute <= 10_000, "alerts.per_minute: %d, want 5 to 10000", c.Alerts.PerMinute)
@@ -224,15 +236,12 @@ func loadSources(dirs []string) ([]parse.Format, error) {
 }
 
 func (c Config) clickhouse() clickhouse.Config {
-	conf := clickhouse.Config{
+	return clickhouse.Config{
 		Addrs: c.ClickHouse.Addrs, Database: c.ClickHouse.Database, User: c.ClickHouse.User, Password: c.ClickHouse.Password,
+		TLS: c.ClickHouse.TLS,
 		Pipeline: c.Kafka.Group, Cluster: c.ClickHouse.Cluster.Name, Keeper: c.ClickHouse.Cluster.Keeper, KeepDays: c.ClickHouse.KeepDays,
 		Tier: clickhouse.Tier{Policy: c.ClickHouse.Tier.Policy, Volume: c.ClickHouse.Tier.Volume, Days: c.ClickHouse.Tier.AfterDays},
 	}
-	if c.ClickHouse.TLS {
-		conf.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	return conf
 }
 
 func (c Config) limits() pipeline.Limits {

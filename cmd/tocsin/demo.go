@@ -16,6 +16,7 @@ import (
 
 	"github.com/tocsin-project/tocsin/cmd/tocsin/internal/demo"
 	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
+	"github.com/tocsin-project/tocsin/pipeline/kafka"
 )
 
 func newDemo() *cobra.Command {
@@ -96,7 +97,7 @@ func (d *demoRun) play(ctx context.Context, out io.Writer) error {
 	runCtx, stop := context.WithCancel(ctx)
 	defer stop()
 	stopped := make(chan error, 1)
-	go func() { stopped <- app.run(runCtx, []string{"all"}) }()
+	go func() { stopped <- app.run(runCtx, kafka.AllRoles) }()
 
 	fmt.Fprintf(out, "tocsin %s: 30 minutes of project payments at %g times their speed, %d records\n\n", version(), d.speed, len(records))
 	clock.Start()

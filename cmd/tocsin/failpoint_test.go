@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/pipeline/kafka"
 )
 
 // failpoints are the moments at which a crash hurts most: between two steps of which each leaves its trace elsewhere. The
@@ -48,7 +49,7 @@ func runFailing() {
 			return w, err
 		}
 		app.newState = func() pipeline.Correlator { return failingState{app.state(), hits} }
-		return app.run(context.Background(), []string{"all"})
+		return app.run(context.Background(), kafka.AllRoles)
 	}()
 	fmt.Fprintln(os.Stderr, "ended without a kill:", err)
 	os.Exit(2)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,11 +38,9 @@ warehouse's migrations and creates tocsin's own topics where they are missing. I
 read is stored, or read again by the next owner.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			roles := strings.Split(role, ",")
-			for _, r := range roles {
-				if !slices.Contains([]string{"all", "ingest", "detect"}, r) {
-					return fmt.Errorf("--role %q is none of all, ingest, detect", r)
-				}
+			roles, err := parseRoles(role)
+			if err != nil {
+				return err
 			}
 			cfg, err := LoadConfig(path)
 			if err != nil {
@@ -69,6 +66,23 @@ read is stored, or read again by the next owner.`,
 	_ = cmd.MarkFlagRequired("config")
 	cmd.Flags().StringVar(&role, "role", "all", "ingest, detect or all; several with commas")
 	return cmd
+}
+
+// parseRoles reads --role.
+func parseRoles(role string) (roles kafka.Roles, err error) {
+	for r := range strings.SplitSeq(role, ",") {
+		switch r {
+		case "all":
+			roles.Ingest, roles.Detect = true, true
+		case "ingest":
+			roles.Ingest = true
+		case "detect":
+			roles.Detect = true
+		default:
+			return roles, fmt.Errorf("--role %q is none of all, ingest, detect", r)
+		}
+	}
+	return roles, nil
 }
 
 func newDev() *cobra.Command {
@@ -110,7 +124,7 @@ tools can produce, consume and query.`,
 			fmt.Fprintf(cmd.ErrOrStderr(), "Kafka       %s   topics: %s\nClickHouse  %s (native)   http://%s (HTTP)   database: %s\nConsole     http://%s/\n",
 				strings.Join(cfg.Kafka.Brokers, ","), strings.Join(cfg.Kafka.Topics, ", "), cfg.ClickHouse.Addrs[0], servers.clickhouse.HTTPAddr,
 				cfg.ClickHouse.Database, app.console.Addr())
-			return app.run(cmd.Context(), []string{"all"})
+			return app.run(cmd.Context(), kafka.AllRoles)
 		},
 	}
 	cmd.Flags().StringVarP(&path, "config", "c", "", "configuration file; the broker and the server in it are replaced")
@@ -143,9 +157,9 @@ func startServers(ctx context.Context, dir string, cfg *Config) (*servers, error
 		s.kafka.Close()
 		return nil, err
 	}
-	cfg.Kafka.Brokers, cfg.Kafka.TLS, cfg.Kafka.SASL = s.kafka.Addrs, kafka.TLS{}, kafka.SASL{}
+	cfg.Kafka.Brokers, cfg.Kafka.TLS, cfg.Kafka.SASL = s.kafka.Addrs, pipeline.TLS{}, kafka.SASL{}
 	cfg.Kafka.Replicas = 1
-	cfg.ClickHouse.Addrs, cfg.ClickHouse.User, cfg.ClickHouse.Password, cfg.ClickHouse.TLS = []string{s.clickhouse.TCPAddr}, "default", "", false
+	cfg.ClickHouse.Addrs, cfg.ClickHouse.User, cfg.ClickHouse.Password, cfg.ClickHouse.TLS = []string{s.clickhouse.TCPAddr}, "default", "", pipeline.TLS{}
 	return s, nil
 }
 
@@ -275,20 +289,19 @@ func (a *app) warnings() []error {
 }
 
 // run works in the given roles until ctx ends or one of them fails.
-func (a *app) run(ctx context.Context, roles []string) error {
+func (a *app) run(ctx context.Context, roles kafka.Roles) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.console.Serve(ctx) })
 	g.Go(func() error { return a.enricher.Run(ctx) })
 	g.Go(func() error { return a.rules.Run(ctx) })
-	has := func(role string) bool { return slices.Contains(roles, "all") || slices.Contains(roles, role) }
-	if has("ingest") {
+	if roles.Ingest {
 		consumer, err := kafka.NewConsumer(a.cfg.Kafka, a.cfg.Instance, a.newWorker, a.log)
 		if err != nil {
 			return err
 		}
 		g.Go(func() error { return consumer.Run(ctx) })
 	}
-	if has("detect") {
+	if roles.Detect {
 		a.detects.Store(true)
 		a.recall(ctx, a.rules.Set())
 		detect, err := kafka.NewDetect(a.cfg.Kafka, a.cfg.Instance, a.newState, a.now, a.log)
@@ -303,7 +316,7 @@ func (a *app) run(ctx context.Context, roles []string) error {
 		g.Go(func() error { return desk.Run(ctx) })
 	}
 	a.started.Store(true)
-	a.log.Info("running", zap.Strings("roles", roles), zap.String("instance", a.cfg.Instance), zap.Int("rules", len(a.rules.Set().Rules)), zap.String("version", version()))
+	a.log.Info("running", zap.Bool("ingest", roles.Ingest), zap.Bool("detect", roles.Detect), zap.String("instance", a.cfg.Instance), zap.Int("rules", len(a.rules.Set().Rules)), zap.String("version", version()))
 	err := g.Wait()
 	a.log.Info("stopped", zap.Error(err))
 	return err

@@ -52,6 +52,12 @@ func TestUsersCanDoTheirWorkAndNoMore(t *testing.T) {
 	if err := ingest.Migrate(ctx); err != nil {
 		t.Fatalf("tocsin_ingest cannot migrate: %v", err)
 	}
+	if got := refusals(t, ingest, usual); len(got) > 0 {
+		t.Errorf("tocsin_ingest is refused: %v", got)
+	}
+	if got := refusals(t, as("tocsin_sec"), usual); len(got) != len(sinkTables) || !strings.Contains(got[0].Mend, "GRANT INSERT ON `tocsin`.`events` TO `tocsin_sec`") {
+		t.Errorf("a user who may only read: %v", got)
+	}
 	s := ingest.EventSink()
 	defer s.Close()
 	b := typical(0, 10)

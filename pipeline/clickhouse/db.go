@@ -2,7 +2,6 @@ package clickhouse
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
@@ -12,6 +11,8 @@ import (
 
 	driver "github.com/ClickHouse/clickhouse-go/v2"
 	chdriver "github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/tocsin-project/tocsin/pipeline"
 )
 
 // Config says which ClickHouse and how to speak to it. The zero value of each field stands for its default.
@@ -22,7 +23,7 @@ type Config struct {
 	Database string // default tocsin
 	User     string // default default
 	Password string
-	TLS      *tls.Config // nil is plain text
+	TLS      pipeline.TLS
 	// Pipeline is the first part of each block's token; default tocsin. Two pipelines that read the same topics into the
 	// same database must differ in it.
 	Pipeline string
@@ -82,6 +83,9 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if cfg.InsertTimeout < time.Second {
 		return nil, fmt.Errorf("open clickhouse: insert timeout %v, want 1s at least", cfg.InsertTimeout)
 	}
+	if err := cfg.TLS.Check(); err != nil {
+		return nil, fmt.Errorf("open clickhouse: %w", err)
+	}
 	db := &DB{cfg: cfg, inserts: newPool(cfg)}
 	var err error
 	if db.server, err = connect(cfg, ""); err == nil {
@@ -105,8 +109,7 @@ func connect(cfg Config, database string) (chdriver.Conn, error) {
 		Settings:    settings,
 		Addr:        cfg.Addrs,
 		Auth:        driver.Auth{Database: database, Username: cfg.User, Password: cfg.Password},
-		TLS:         cfg.TLS,
-		DialTimeout: dialTimeout,
+		DialContext: func(ctx context.Context, addr string) (net.Conn, error) { return cfg.TLS.Dial(ctx, "tcp", addr) },
 		Compression: &driver.Compression{Method: driver.CompressionLZ4},
 		ClientInfo:  driver.ClientInfo{Products: []struct{ Name, Version string }{{Name: "tocsin"}}},
 	})

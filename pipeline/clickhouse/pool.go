@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
 	"github.com/ClickHouse/ch-go"
 	"go.uber.org/zap"
 )
-
-const dialTimeout = 10 * time.Second
 
 // pool is the connections that inserts go over. It is small: one block at a time goes over each, and their number is what
 // bounds the load on the server.
@@ -33,15 +32,22 @@ func newPool(cfg Config) *pool {
 			Database:    cfg.Database,
 			User:        cfg.User,
 			Password:    cfg.Password,
-			TLS:         cfg.TLS,
 			ClientName:  "tocsin",
 			Compression: ch.CompressionLZ4,
-			DialTimeout: dialTimeout,
+			Dialer:      dialer(cfg.TLS.Dial),
 			// How long it takes to notice that the context is done; not how long the server may take.
 			ReadTimeout: time.Second,
 		},
 		slots: make(chan struct{}, cfg.Conns),
 	}
+}
+
+// dialer is a ch.Dialer.
+type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// DialContext implements ch.Dialer.
+func (d dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	return d(ctx, network, addr)
 }
 
 // insert sends an INSERT, with what must come before it on the same connection, and returns when the server has stored it
@@ -86,7 +92,11 @@ func (p *pool) get(ctx context.Context) (*ch.Client, error) {
 		return c, nil
 	}
 	p.mu.Unlock()
+	return p.dial(ctx)
+}
 
+// dial opens a connection to the first address that answers.
+func (p *pool) dial(ctx context.Context) (*ch.Client, error) {
 	var errs error
 	for _, addr := range p.addrs {
 		options := p.options

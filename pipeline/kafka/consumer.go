@@ -25,6 +25,7 @@ import (
 // two goroutine hops: the poll loop and the worker.
 type Consumer struct {
 	client          *kgo.Client
+	cfg             Config
 	group, instance string
 	start           func(pipeline.TopicPartition) (*pipeline.Worker, error)
 	log             *zap.Logger
@@ -70,16 +71,15 @@ func NewConsumer(cfg Config, instance string, start func(pipeline.TopicPartition
 		return nil, err
 	}
 	c := &Consumer{
-		group: cfg.Group + "-ingest", instance: instance, start: start, log: log, drain: drainTime, parts: map[topicPartition]*partition{},
+		cfg: cfg, group: cfg.Group + "-ingest", instance: instance, start: start, log: log, drain: drainTime, parts: map[topicPartition]*partition{},
 		failed: make(chan error, 1),
 	}
 	topics, regex := cfg.subscription(AlertsStateTopic, ControlTopic, GrowthTopic, DeadLetterTopic)
 	if regex {
 		opts = append(opts, kgo.ConsumeRegex())
 	}
+	opts = append(opts, cfg.member(c.group, instance, kgo.CooperativeStickyBalancer(), kgo.StickyBalancer())...)
 	c.client, err = kgo.NewClient(append(opts,
-		kgo.ConsumerGroup(c.group),
-		kgo.InstanceID(instance),
 		kgo.ConsumeTopics(topics...),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -102,7 +102,7 @@ func NewConsumer(cfg Config, instance string, start func(pipeline.TopicPartition
 // they hold: what was read is stored or not committed.
 func (c *Consumer) Run(ctx context.Context) error {
 	defer c.client.Close()
-	defer func() { leave(c.client, c.group, c.instance, c.log) }()
+	defer func() { leave(c.client, c.cfg, c.group, c.instance, c.log) }()
 	polling, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() { // a worker may fail while there is nothing to poll
@@ -154,11 +154,11 @@ func halts(err error) bool {
 // its partitions until the session ends, so that a restart finds them again. But a process that ends cleanly may not come
 // back, and a moment's rebalance is cheaper than partitions that nobody reads. Only a crash keeps its place. If somebody
 // else has taken the name by now, the broker leaves that one in.
-func leave(client *kgo.Client, group, instance string, log *zap.Logger) {
+func leave(client *kgo.Client, cfg Config, group, instance string, log *zap.Logger) {
 	id, _ := client.GroupMetadata()
 	client.AllowRebalance()
 	client.LeaveGroup()
-	if id == "" {
+	if id == "" || cfg.Protocol == "consumer" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

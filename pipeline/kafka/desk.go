@@ -43,9 +43,7 @@ func NewDesk(ctx context.Context, cfg Config, instance string, start func() pipe
 			}
 			return sendAlerts(source, now(), out, produce)
 		},
-	},
-		// The partitions of one number of both topics go to the same member.
-		kgo.Balancers(kgo.RangeBalancer()))
+	})
 }
 
 func takeDesk(d pipeline.Desk, r *kgo.Record, out *pipeline.Output) error {

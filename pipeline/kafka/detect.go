@@ -81,7 +81,7 @@ func NewDetect(cfg Config, instance string, start func() pipeline.Correlator, no
 	})
 }
 
-func newStage(cfg Config, instance string, now func() time.Time, log *zap.Logger, st stage, more ...kgo.Opt) (*Detect, error) {
+func newStage(cfg Config, instance string, now func() time.Time, log *zap.Logger, st stage) (*Detect, error) {
 	opts, err := cfg.options(log)
 	if err != nil {
 		return nil, err
@@ -94,11 +94,14 @@ func newStage(cfg Config, instance string, now func() time.Time, log *zap.Logger
 		d.own(gone, false)
 		d.gone <- gone
 	}
-	d.session, err = kgo.NewGroupTransactSession(append(append(opts,
+	if len(st.topics) > 1 { // the partitions of one number of all topics go to the same member
+		opts = append(opts, cfg.member(d.group, instance, kgo.RangeBalancer(), kgo.RangeBalancer())...)
+	} else {
+		opts = append(opts, cfg.member(d.group, instance, kgo.CooperativeStickyBalancer(), kgo.StickyBalancer())...)
+	}
+	d.session, err = kgo.NewGroupTransactSession(append(opts,
 		kgo.TransactionalID(d.group+"-"+instance),
 		kgo.TransactionTimeout(transactionTimeout),
-		kgo.ConsumerGroup(d.group),
-		kgo.InstanceID(instance),
 		kgo.ConsumeTopics(st.topics...),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -110,7 +113,7 @@ func newStage(cfg Config, instance string, now func() time.Time, log *zap.Logger
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, came map[string][]int32) { d.own(came, true) }),
 		kgo.OnPartitionsRevoked(leave),
 		kgo.OnPartitionsLost(leave),
-	), more...)...)
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka %s: %w", st.name, err)
 	}
@@ -133,7 +136,7 @@ func (d *Detect) own(changed map[string][]int32, yes bool) {
 // Run works until ctx ends or a transaction fails for good.
 func (d *Detect) Run(ctx context.Context) error {
 	defer d.session.Close()
-	defer func() { leave(d.session.Client(), d.group, d.instance, d.log) }()
+	defer func() { leave(d.session.Client(), d.cfg, d.group, d.instance, d.log) }()
 	// Asking for the producer's id ends the transaction that a crash of this instance left open. The client would ask at the
 	// first Begin, and until the transaction's end the group does not say where its partitions stand: a wait of 30 s.
 	if _, _, err := d.session.Client().ProducerID(ctx); halts(err) {

@@ -46,8 +46,20 @@ func OwnTopics() map[string]map[string]string {
 	return topics
 }
 
+// topicConfigs are the settings that one of tocsin's own topics is created with.
+func topicConfigs(cfg Config, name string) map[string]*string {
+	configs := map[string]*string{}
+	for k, v := range OwnTopics()[name] {
+		configs[k] = kadm.StringPtr(v)
+	}
+	if cfg.Replicas >= 3 { // what is acknowledged survives the loss of a broker, and the topic can be written to meanwhile
+		configs["min.insync.replicas"] = kadm.StringPtr("2")
+	}
+	return configs
+}
+
 // EnsureTopics creates those of tocsin's own topics that do not exist, and returns when the brokers know all of them. Topics
-// that exist are left as they are.
+// that exist are left as they are; where all do, no right to create any is needed.
 func EnsureTopics(ctx context.Context, cfg Config, log *zap.Logger) error {
 	opts, err := cfg.options(log)
 	if err != nil {
@@ -59,12 +71,16 @@ func EnsureTopics(ctx context.Context, cfg Config, log *zap.Logger) error {
 	}
 	defer cl.Close()
 	adm := kadm.NewClient(cl)
-	for name, settings := range OwnTopics() {
-		configs := make(map[string]*string, len(settings))
-		for k, v := range settings {
-			configs[k] = kadm.StringPtr(v)
+	names := slices.Sorted(maps.Keys(OwnTopics()))
+	known, err := adm.ListTopics(ctx, names...)
+	if err != nil {
+		return fmt.Errorf("list tocsin's own topics: %w", err)
+	}
+	for _, name := range names {
+		if !errors.Is(known[name].Err, kerr.UnknownTopicOrPartition) {
+			continue
 		}
-		r, err := adm.CreateTopic(ctx, cfg.Partitions, cfg.Replicas, configs, name)
+		r, err := adm.CreateTopic(ctx, cfg.Partitions, cfg.Replicas, topicConfigs(cfg, name), name)
 		if err == nil {
 			err = r.Err
 		}
@@ -72,7 +88,7 @@ func EnsureTopics(ctx context.Context, cfg Config, log *zap.Logger) error {
 			return fmt.Errorf("create topic %s: %w", name, err)
 		}
 	}
-	return awaitTopics(ctx, adm, slices.Collect(maps.Keys(OwnTopics())))
+	return awaitTopics(ctx, adm, names)
 }
 
 // awaitTopics waits until each topic has leaders. A topic that was just created is known to its brokers a moment later.
@@ -80,7 +96,8 @@ func awaitTopics(ctx context.Context, adm *kadm.Client, topics []string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
-		details, err := adm.ListTopics(ctx, topics...)
+		// The client remembers for seconds what it was told; together with rights it asks anew.
+		details, err := adm.ListTopics(kadm.WithAuthorizedOps(ctx), topics...)
 		if err == nil {
 			err = details.Error()
 		}
