@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -37,20 +38,36 @@ const (
 // Check looks for all that would lose or double rows: the server's version and clock, the user's rights and settings, and the
 // deduplication windows of every table that a block reaches, by whatever views, those of others too. It changes nothing.
 func (db *DB) Check(ctx context.Context, load Load) ([]pipeline.Flaw, error) {
-	c := &checker{db: db, load: load, tables: map[string]tableInfo{}}
-	for _, look := range []func(context.Context) error{c.server, c.readTables, c.windows, c.rights, c.settings} {
-		if err := look(ctx); err != nil {
-			return c.flaws, fmt.Errorf("check clickhouse: %w", err)
+	var flaws []pipeline.Flaw
+	var errs []error
+	for _, addr := range db.cfg.Addrs { // each server of a cluster has settings and tables of its own
+		cfg := db.cfg
+		cfg.Addrs = []string{addr}
+		one, err := Open(ctx, cfg)
+		if err != nil {
+			errs = append(errs, err)
+			continue
 		}
+		c := &checker{db: one, at: addr, servers: len(db.cfg.Addrs), load: load, tables: map[string]tableInfo{}}
+		for _, look := range []func(context.Context) error{c.server, c.readTables, c.windows, c.rights, c.settings} {
+			if err := look(ctx); err != nil {
+				errs = append(errs, fmt.Errorf("check clickhouse at %s: %w", addr, err))
+				break
+			}
+		}
+		flaws = append(flaws, c.flaws...)
+		errs = append(errs, one.Close())
 	}
-	return c.flaws, nil
+	return flaws, errors.Join(errs...)
 }
 
 type checker struct {
-	db     *DB
-	load   Load
-	tables map[string]tableInfo // by quoted name with its database
-	flaws  []pipeline.Flaw
+	db      *DB // of one server
+	at      string
+	servers int // in the configuration
+	load    Load
+	tables  map[string]tableInfo // by quoted name with its database
+	flaws   []pipeline.Flaw
 }
 
 type tableInfo struct {
@@ -59,7 +76,11 @@ type tableInfo struct {
 }
 
 func (c *checker) flaw(loses bool, mend, format string, args ...any) {
-	c.flaws = append(c.flaws, pipeline.Flaw{Loses: loses, What: "clickhouse: " + fmt.Sprintf(format, args...), Mend: mend})
+	at := "clickhouse: "
+	if c.servers > 1 {
+		at = "clickhouse " + c.at + ": "
+	}
+	c.flaws = append(c.flaws, pipeline.Flaw{Loses: loses, What: at + fmt.Sprintf(format, args...), Mend: mend})
 }
 
 // server looks at its version and its clock.
@@ -120,6 +141,9 @@ func (c *checker) windows(ctx context.Context) error {
 	var missing []string
 	for _, sink := range sinkTables {
 		next := []string{qualified(c.db.cfg.Database, sink)}
+		if local := c.db.cluster().Local(sink); local != sink {
+			next = append(next, qualified(c.db.cfg.Database, local))
+		}
 		if _, ok := c.tables[next[0]]; !ok {
 			missing = append(missing, sink)
 			continue
@@ -203,7 +227,10 @@ func unify(name string) string {
 // window checks what one table remembers of its blocks.
 func (c *checker) window(name, sink string, t tableInfo, defaults map[string]string) {
 	if !strings.HasSuffix(t.engine, "MergeTree") {
-		if t.engine != "Null" { // which keeps nothing, and passes all to its views
+		switch {
+		case t.engine == "Null": // keeps nothing, and passes all to its views
+		case t.engine == "Distributed" && c.db.cfg.Cluster != "" && t.name == sink: // passes all to the local one
+		default:
 			c.flaw(true, "", "%s gets blocks of %s, and its engine %s cannot tell one that it has already: a retry counts twice there. Let the view write to a MergeTree table", name, sink, t.engine)
 		}
 		return
@@ -213,8 +240,8 @@ func (c *checker) window(name, sink string, t tableInfo, defaults map[string]str
 	if replicated {
 		kind = "replicated"
 	}
-	if servers := len(c.db.cfg.Addrs); servers > 1 && !replicated {
-		c.flaw(true, "", "clickhouse.addrs names %d servers, and %s is not replicated: a block that is sent again to the other server is stored twice. Name one server, or make the tables replicated", servers, name)
+	if c.servers > 1 && c.db.cfg.Cluster == "" && !replicated {
+		c.flaw(true, "", "clickhouse.addrs names %d servers, and %s is not replicated: a block that is sent again to the other server is stored twice. Name one server, or say clickhouse.cluster", c.servers, name)
 	}
 	setting := func(key string) (int64, bool) {
 		value := cmp.Or(t.setting(key), defaults[key])

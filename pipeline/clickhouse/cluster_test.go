@@ -60,6 +60,16 @@ func TestClusterOfShards(t *testing.T) {
 	if err := db.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if got := refusals(t, db, usual); len(got) > 0 {
+		t.Errorf("what tocsin has made itself is refused: %v", got)
+	}
+	second := open(t, Config{Addrs: addrs[1:], Database: "c"})
+	if err := second.Exec(t.Context(), "ALTER TABLE events_1h_local MODIFY SETTING non_replicated_deduplication_window = 0"); err != nil {
+		t.Fatal(err)
+	}
+	if got := refusals(t, db, usual); len(got) != 1 || !strings.Contains(got[0].What, addrs[1]) || second.Exec(t.Context(), got[0].Mend) != nil {
+		t.Errorf("one server's table remembers no blocks: %v", got)
+	}
 	cfg.Addrs = []string{addrs[1], addrs[0]}
 	other := open(t, cfg)
 	const partitions, rows = 8, 500
