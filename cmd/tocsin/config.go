@@ -238,7 +238,7 @@ func loadSources(dirs []string) ([]parse.Format, error) {
 func (c Config) clickhouse() clickhouse.Config {
 	return clickhouse.Config{
 		Addrs: c.ClickHouse.Addrs, Database: c.ClickHouse.Database, User: c.ClickHouse.User, Password: c.ClickHouse.Password,
-		TLS: c.ClickHouse.TLS,
+		TLS:      c.ClickHouse.TLS,
 		Pipeline: c.Kafka.Group, Cluster: c.ClickHouse.Cluster.Name, Keeper: c.ClickHouse.Cluster.Keeper, KeepDays: c.ClickHouse.KeepDays,
 		Tier: clickhouse.Tier{Policy: c.ClickHouse.Tier.Policy, Volume: c.ClickHouse.Tier.Volume, Days: c.ClickHouse.Tier.AfterDays},
 	}
