@@ -35,7 +35,8 @@ alert: {title: t, summary: s}
 	for n, host := range []string{"db-a", "db-b"} {
 		e := start()
 		r := set.Rule("G")
-		s := pipeline.Signal{Kind: pipeline.SignalMatch, Rule: "G", Version: 1, Digest: r.Digest, Key: host, Time: time.Now(), Values: []string{"5e9", "", host}}
+		s := pipeline.Signal{Kind: pipeline.SignalMatch, Rule: "G", Version: 1, Digest: r.Digest, Key: host, Time: time.Now(), Values: make([]string, rule.SampleNetIn+1)}
+		s.Values[rule.SampleValue], s.Values[rule.SampleSeries] = "5e9", host
 		for i := range r.Steps {
 			if r.Steps[i].Role == rule.RoleSample {
 				s.Step = i
