@@ -11,6 +11,16 @@ import _ "embed"
 //go:embed alert.schema.json
 var AlertSchema []byte
 
+// JSON Schemas of the files that authors of rules write, for their editors.
+var (
+	//go:embed rule.schema.json
+	RuleSchema []byte
+	//go:embed rule-test.schema.json
+	RuleTestSchema []byte
+	//go:embed exceptions.schema.json
+	ExceptionsSchema []byte
+)
+
 // Field is one field of the event and one column of tocsin.events.
 type Field struct {
 	// Column is the name in ClickHouse, in `tocsin parse` output and in the JSON Schema.

@@ -16,6 +16,7 @@ import (
 	"github.com/tocsin-project/tocsin/processors/parse"
 	"github.com/tocsin-project/tocsin/processors/rule"
 	"github.com/tocsin-project/tocsin/processors/rule/ruletest"
+	"github.com/tocsin-project/tocsin/schemas"
 )
 
 func newRules() *cobra.Command {
@@ -43,6 +44,23 @@ func newRules() *cobra.Command {
 			},
 		},
 		newRulesTest(), newRulesExplain(), newRulesDiff(), newRulesSQL(), newRulesBacktest(),
+		&cobra.Command{
+			Use:       "schema [rule|test|exceptions]",
+			Short:     "Print the JSON Schema of rule files, their tests or exceptions, for editors",
+			Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+			ValidArgs: []string{"rule", "test", "exceptions"},
+			RunE: func(cmd *cobra.Command, args []string) error {
+				schema := schemas.RuleSchema
+				switch {
+				case len(args) > 0 && args[0] == "test":
+					schema = schemas.RuleTestSchema
+				case len(args) > 0 && args[0] == "exceptions":
+					schema = schemas.ExceptionsSchema
+				}
+				_, err := cmd.OutOrStdout().Write(schema)
+				return err
+			},
+		},
 		&cobra.Command{
 			Use:   "list [PATH...]",
 			Short: "List rules: id, kind, teams, title",
