@@ -16,7 +16,7 @@ import (
 	"github.com/tocsin-project/tocsin/processors/rule"
 )
 
-// deskRules are a rule of security, one of availability, and one that inhibits both.
+// deskRules are a rule of security, one of availability, one that inhibits both, and an incident made of the first.
 func deskRules(t testing.TB) *rule.Set {
 	t.Helper()
 	file := func(id, more string) rule.File {
@@ -31,7 +31,9 @@ alert: {title: t, summary: s}
 subscriptions: [{team: sec, severity: 4}]
 ` + more)}
 	}
-	set, err := rule.Load([]rule.File{file("login", "attack: [T1110]\n"), file("slow", "attack: [T1499]\n"), file("chain", "inhibits: [login, \"*\"]\n")})
+	incident := file("incident", "inhibits: [members]\n")
+	incident.Data = []byte(strings.Replace(string(incident.Data), "when: ev.Type == \"incident\"", "alerts: [login]", 1))
+	set, err := rule.Load([]rule.File{file("login", "attack: [T1110]\n"), file("slow", "attack: [T1499]\n"), file("chain", "inhibits: [login, \"*\"]\n"), incident})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,6 +208,30 @@ func TestDeskWindowsNeverCoverSecurity(t *testing.T) {
 		b.found(firing, "sec", "slow", "db-1", 4, 1)
 		b.want("login firing v1, (slow suppressed v1 by " + window + " ops:jim)")
 	}
+}
+
+// What an incident is made of is a part of it while it is open, but for what is worse, of another thing, or not among it.
+func TestIncidentInhibitsItsMembers(t *testing.T) {
+	b := newBench(t, 30)
+	b.found(firing, "sec", "incident", "db-1", 4, 1)
+	b.want("incident firing v1")
+	b.found(firing, "sec", "login", "db-1", 4, 1)
+	if a := b.out.Alerts[0]; a.Incident != "inc|incident|db-1" || a.SuppressedBy != "inhibit:incident" {
+		t.Errorf("incident %q, by %q", a.Incident, a.SuppressedBy)
+	}
+	b.want("(login suppressed v1 by inhibit)")
+	b.found(updated, "sec", "login", "db-1", 5, 2) // worse than the incident
+	b.found(firing, "sec", "slow", "db-1", 3, 1)   // no member
+	b.found(firing, "sec", "login", "db-2", 4, 1)  // another host
+	b.want("login firing v2, slow firing v1, login firing v1")
+
+	// It is about the same host, but the incident is not keyed by it.
+	b = newBench(t, 30)
+	a := b.alert(firing, "sec", "incident", "db-1", 4, 1)
+	a.DedupKey = "incident|user bob"
+	b.desk.Found(a, &b.out)
+	b.found(firing, "sec", "login", "db-1", 4, 1)
+	b.want("incident firing v1, login firing v1")
 }
 
 func TestDeskInhibition(t *testing.T) {

@@ -111,7 +111,7 @@ func (d *Desk) inhibited(h *held) *held {
 	var best *held
 	for _, subject := range subjects(h.Last) {
 		for _, g := range d.inhibitors[h.Team+"/"+subject] {
-			if d.inhibits(g, h) && (best == nil || cmp.Or(cmp.Compare(g.Rule, best.Rule), slices.Compare(g.ID[:], best.ID[:])) < 0) {
+			if d.inhibits(g, h, subject) && (best == nil || cmp.Or(cmp.Compare(g.Rule, best.Rule), slices.Compare(g.ID[:], best.ID[:])) < 0) {
 				best = g
 			}
 		}
@@ -119,13 +119,28 @@ func (d *Desk) inhibited(h *held) *held {
 	return best
 }
 
-func (d *Desk) inhibits(g, h *held) bool {
+// inhibits reports whether an open alert says what another would, of which both have the subject.
+func (d *Desk) inhibits(g, h *held, subject string) bool {
 	r := d.rules().Rule(g.Rule)
 	if r == nil || g == h {
 		return false
 	}
-	// All rules are those that are not of security: those must be named.
-	return slices.Contains(r.Inhibits, h.Rule) || slices.Contains(r.Inhibits, rule.InhibitsAll) && !rule.IsSecurity(h.Last.Attacks)
+	switch {
+	case slices.Contains(r.Inhibits, h.Rule):
+		return true
+	case slices.Contains(r.Inhibits, rule.InhibitsAll) && !rule.IsSecurity(h.Last.Attacks):
+		return true // those of security must be named
+	}
+	// What leads to an incident is a part of it where it is about the very thing, and no worse: who has another reason to
+	// be called is called.
+	return slices.Contains(r.Inhibits, rule.InhibitsMembers) && r.Takes(h.Rule) && h.Last.Severity <= g.Last.Severity && isKeyOf(subject, g)
+}
+
+// isKeyOf reports whether the subject is what the alert is keyed by, or a part of that.
+func isKeyOf(subject string, g *held) bool {
+	_, value, _ := strings.Cut(subject, "=")
+	key := strings.TrimPrefix(g.Last.DedupKey, g.Rule+"|")
+	return value == key || slices.Contains(strings.FieldsFunc(key, func(c rune) bool { return c == '|' || c == ' ' }), value)
 }
 
 // subjects returns what an alert is about: each entity, or the project where there is none.

@@ -51,7 +51,7 @@ type reader struct {
 	captured                                             map[string]bool
 	ends                                                 []ending
 	own                                                  *Step // of a rule that has one, with its keys beside those of the rule
-	suppress                                             ast.Node
+	suppress, inhibits                                   ast.Node
 }
 
 // ending is a step that ends something; such steps come after all others.
@@ -120,7 +120,7 @@ func (r *reader) keysOf(kind Kind) (known keys, required []string) {
 		"confidence":      func(n ast.Node) { rule.Confidence = uint8(r.int(n, "confidence", 1, 100)) },
 		"playground":      func(n ast.Node) { rule.Playground = r.bool(n, "playground") },
 		"suppress":        func(n ast.Node) { rule.Suppress, r.suppress = r.texts(n, "suppress"), n },
-		"inhibits":        func(n ast.Node) { rule.Inhibits = r.texts(n, "inhibits") },
+		"inhibits":        func(n ast.Node) { rule.Inhibits, r.inhibits = r.texts(n, "inhibits"), n },
 		"subscriptions":   func(n ast.Node) { r.list(n, "subscriptions", r.subscription) },
 		"dedup":           func(n ast.Node) { rule.Dedup = r.duration(n, "dedup", time.Minute, 30*24*time.Hour) },
 		"alert": func(n ast.Node) {
@@ -448,6 +448,9 @@ func (r *reader) finish() {
 	}
 	for _, e := range r.ends {
 		r.step(e.node, e.step)
+	}
+	if slices.Contains(rule.Inhibits, InhibitsMembers) && !slices.ContainsFunc(rule.Steps, func(s Step) bool { return s.hears != nil }) {
+		r.failAt(r.inhibits, "inhibits: members are rules whose alerts this one takes, and it takes none", "name the rules by id")
 	}
 	var key []*value
 	if r.key != nil {

@@ -57,7 +57,7 @@ type Rule struct {
 	// stored, with the label, but no team is called.
 	Suppress []string
 	// Inhibits are rules whose alerts say nothing new while one of this rule about the same thing is open: they are stored,
-	// as part of its incident. InhibitsAll stands for all rules that have no technique of security.
+	// as part of its incident. InhibitsAll and InhibitsMembers stand for several.
 	Inhibits []string
 
 	Subscriptions []Subscription
@@ -111,8 +111,16 @@ type Rule struct {
 	Entities     []Entity
 }
 
-// InhibitsAll among Rule.Inhibits is every rule without a technique of security.
-const InhibitsAll = "*"
+// Words among Rule.Inhibits.
+const (
+	InhibitsAll     = "*"       // every rule without a technique of security
+	InhibitsMembers = "members" // the rules whose alerts it takes, about what it is keyed by, up to its own severity
+)
+
+// Takes reports whether alerts of a rule lead to alerts of this one.
+func (r *Rule) Takes(id string) bool {
+	return slices.ContainsFunc(r.Steps, func(s Step) bool { return slices.Contains(s.Alerts, id) })
+}
 
 // availability are the techniques of ATT&CK that chaos experiments and maintenance imitate: service stop, network and
 // endpoint denial of service, shutdown.

@@ -172,9 +172,9 @@ func phases(ctx context.Context, db *clickhouse.DB) error {
 	return nil
 }
 
-// raised returns which alerts were ever firing.
+// raised returns which alerts were ever firing, or stored as a part of an incident that says them as well.
 func raised(ctx context.Context, db *clickhouse.DB) (map[Promise]bool, error) {
-	rows, err := db.Query(ctx, "SELECT DISTINCT rule_id, toString(team) FROM alerts WHERE status IN ('firing', 'updated', 'resolved')")
+	rows, err := db.Query(ctx, "SELECT DISTINCT rule_id, toString(team) FROM alerts WHERE status IN ('firing', 'updated', 'resolved') OR startsWith(suppressed_by, 'inhibit:')")
 	if err != nil {
 		return nil, err
 	}
