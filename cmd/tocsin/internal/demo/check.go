@@ -40,6 +40,7 @@ var Promised = []Promise{
 	{"C06", "sec"}, {"C06", "dev"},
 	{"C10", "sec"},
 	{"C14", "sec"}, {"C14", "ops"},
+	{"C14b", "sec"}, {"C14b", "ops"},
 	{"C15", "sec"},
 	{"C16", "sec"}, {"C16", "dev"},
 	{"C17", "sec"},

@@ -66,9 +66,9 @@ func (s *story) intruder() {
 		" UTC [12505] postgres@pay LOG:  AUDIT: SESSION,7,1,ROLE,GRANT,,,grant pg_read_all_data to svc_report;,<not logged>\n", "tocsin_host", "db-1")
 	s.own(at(17, 40), "db.statement", "", "actor", "svc_report", "host", "db-1", "db_name", "pay", "db_object", "cards", "bytes", "900000000", "title", "COPY cards TO STDOUT")
 	s.suricata(at(18, 0), "operation     203.0.113.7 attacks rack on web-1", `"event_type":"alert","src_ip":"203.0.113.7","src_port":51000,"dest_ip":"10.0.1.11","dest_port":443,"proto":"TCP","host":"web-1","alert":{"action":"allowed","gid":1,"signature_id":2036752,"rev":1,"signature":"ET WEB_SERVER Rack multipart denial of service (CVE-2022-30122)","category":"Web Application Attack","severity":1,"metadata":{"cve":["CVE_2022_30122"]}}`)
-	says := "release       robot$deploy pulls one image after the other"
-	for i := range 25 {
-		s.harborPull(at(18, 30)+time.Duration(i)*4*time.Second, "robot$deploy", i, says)
+	says := "release       robot$deploy pulls one image after the other, again and again"
+	for i := range 240 { // a hundred and more in an hour, wherever the hour ends
+		s.harborPull(at(18, 30)+time.Duration(i)*400*time.Millisecond, "robot$deploy", i%25, says)
 		says = ""
 	}
 	s.add(at(20, 0), TopicCI, "pay-tools", "release       pay-tools is pushed from a laptop, with a gem called rest-cleint", fmt.Sprintf(`{"bomFormat":"CycloneDX","specVersion":"1.6","serialNumber":"urn:uuid:3e671687-395b-41f5-a30f-a58921a60001","version":1,"metadata":{"timestamp":"%s","component":{"bom-ref":"pay-tools","type":"container","name":"pay-tools","version":"0.1","purl":"pkg:oci/pay-tools@%s"}},"components":[
