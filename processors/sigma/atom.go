@@ -51,45 +51,39 @@ func (a *atom) cost() int {
 	return sum
 }
 
-// compiledAtom is an atom whose fields are interned. Many plain texts are one look-up.
+// compiledAtom is an atom whose fields are interned.
 type compiledAtom struct {
 	*atom
-	slot, otherSlot int32  // -1: keywords
-	texts           *texts // nil where there are few
-	rest            []test
+	slot, otherSlot int32      // -1: keywords
+	plain           []indexKey // texts that the index looks for: the atom holds where it finds one
+	rest            []test     // the other tests
 }
 
-// manyTexts is the number of plain texts from which on looking them up is faster than comparing one by one.
-const manyTexts = 4
+// minPlain is the length from which on the index finds a contained text faster than a search for it would.
+const minPlain = 4
 
 func newCompiledAtom(a *atom, slot func(field string) int32) compiledAtom {
-	c := compiledAtom{atom: a, slot: -1, otherSlot: -1, rest: a.tests}
+	c := compiledAtom{atom: a, slot: -1, otherSlot: -1}
 	if a.field != "" {
 		c.slot = slot(a.field)
 	}
 	if a.kind == atomFieldRef {
 		c.otherSlot = slot(a.other)
 	}
-	many := &texts{}
-	var rest []test
-	for i, t := range a.tests {
+	for _, t := range a.tests {
 		if p, ok := t.(*pattern); ok {
-			if k, ok := p.key(); ok {
-				many.add(k, int32(i))
+			if k, ok := p.key(); ok && !k.isShort() {
+				c.plain = append(c.plain, k)
 				continue
 			}
 		}
-		rest = append(rest, t)
-	}
-	if len(a.tests)-len(rest) >= manyTexts {
-		many.contains.file()
-		c.texts, c.rest = many, rest
+		c.rest = append(c.rest, t)
 	}
 	return c
 }
 
-// judge answers the atom for the matcher's event.
-func (c *compiledAtom) judge(m *Matcher) bool {
+// judge answers the atom for the matcher's event by some of its tests.
+func (c *compiledAtom) judge(m *Matcher, tests []test) bool {
 	switch c.kind {
 	case atomExists:
 		return m.present(c.slot)
@@ -110,7 +104,7 @@ func (c *compiledAtom) judge(m *Matcher) bool {
 	}
 	if c.slot < 0 {
 		for i := m.mapped; i < len(m.values); i++ {
-			if c.passes(&m.values[i], m) {
+			if passes(tests, &m.values[i], m) {
 				return true
 			}
 		}
@@ -120,23 +114,18 @@ func (c *compiledAtom) judge(m *Matcher) bool {
 		return false
 	}
 	for i := m.slots[c.slot].head; i >= 0; i = m.values[i].next {
-		if c.passes(&m.values[i], m) {
+		if passes(tests, &m.values[i], m) {
 			return true
 		}
 	}
 	return false
 }
 
-func (c *compiledAtom) passes(v *value, m *Matcher) bool {
+func passes(tests []test, v *value, m *Matcher) bool {
 	if v.kind != valueText {
 		return false
 	}
-	if c.texts != nil {
-		for range c.texts.in(m.folded(v)) {
-			return true
-		}
-	}
-	for _, t := range c.rest {
+	for _, t := range tests {
 		if t.holds(v, m) {
 			return true
 		}

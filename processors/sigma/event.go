@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
 	"unsafe"
-
-	"github.com/segmentio/encoding/json"
 )
 
 type valueKind uint8
@@ -24,6 +21,7 @@ const (
 type value struct {
 	kind     valueKind
 	isFolded bool
+	searched bool  // for keywords
 	next     int32 // the next value of the same field, or -1
 	raw, low string
 }
@@ -99,75 +97,62 @@ func (t *fieldTree) kid(key string) *fieldTree {
 // maxDepth bounds the nesting of an event.
 const maxDepth = 256
 
-var errJSON = errors.New("no valid JSON")
-
 // readJSON takes the fields that rules read, and for keywords all values, from one JSON object. It checks the grammar as it
 // goes: after an error part of the values is there.
 func (m *Matcher) readJSON(line []byte) error {
-	t := &m.tokens
-	t.Reset(line)
-	if !t.Next() || t.Delim != '{' {
+	m.scan = scanner{data: line}
+	if !m.scan.take('{') {
 		return errors.New("no JSON object")
 	}
 	if err := m.readObject(&m.program.fields, 1); err != nil {
 		return err
 	}
-	if t.Next() || t.Err != nil { // something stands behind it
+	if m.scan.next(); m.scan.at < len(line) { // something stands behind it
 		return errJSON
 	}
 	return nil
 }
 
-// readObject reads the object whose brace is the current token.
+// readObject reads an object from behind its brace.
 func (m *Matcher) readObject(at *fieldTree, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("nested more than %d levels", maxDepth)
 	}
-	t := &m.tokens
-	if !t.Next() {
-		return errJSON
-	}
-	if t.Delim == '}' {
+	s := &m.scan
+	if s.take('}') {
 		return nil
 	}
 	for {
-		if !t.IsKey || t.Value[0] != '"' {
+		if s.next() != '"' {
 			return errJSON
+		}
+		key, escaped, err := s.text()
+		if err != nil {
+			return err
 		}
 		var kid *fieldTree
 		if at != nil && at.kids != nil {
-			kid = at.kids[string(m.key(t.Value))]
+			kid = at.kids[string(m.key(key, escaped))]
 		}
-		if !t.Next() || t.Delim != ':' || !t.Next() {
+		if !s.take(':') {
 			return errJSON
 		}
 		if err := m.readValue(kid, depth); err != nil {
 			return err
 		}
-		if more, err := m.readNext('}'); !more {
-			return err
+		if s.take('}') {
+			return nil
+		}
+		if !s.take(',') {
+			return errJSON
 		}
 	}
 }
 
-// readNext reads what follows a member: a comma and the first token of the next one, or the end.
-func (m *Matcher) readNext(end json.Delim) (more bool, err error) {
-	t := &m.tokens
-	switch {
-	case !t.Next():
-	case t.Delim == end:
-		return false, nil
-	case t.Delim == ',' && t.Next():
-		return true, nil
-	}
-	return false, errJSON
-}
-
 // key returns a key without its blanks: rules write them so.
-func (m *Matcher) key(raw json.RawValue) []byte {
-	key := []byte(raw[1 : len(raw)-1])
-	if bytes.IndexByte(key, '\\') >= 0 {
-		m.keyBuf = raw.AppendUnquote(m.keyBuf[:0])
+func (m *Matcher) key(key []byte, escaped bool) []byte {
+	if escaped {
+		m.keyBuf = appendUnescaped(m.keyBuf[:0], key)
 		key = m.keyBuf
 	}
 	if bytes.IndexByte(key, ' ') < 0 {
@@ -183,49 +168,65 @@ func (m *Matcher) key(raw json.RawValue) []byte {
 	return buf
 }
 
-// readValue reads the value that the current token begins. Members of an array are values of its field.
+// readValue reads a value. Members of an array are values of its field.
 func (m *Matcher) readValue(at *fieldTree, depth int) error {
-	t := &m.tokens
-	switch t.Delim {
+	s := &m.scan
+	wanted := m.program.keywords || at != nil && at.slot >= 0
+	switch c := s.next(); c {
 	case '{':
+		s.at++
 		m.add(at, value{kind: valueObject})
 		return m.readObject(at, depth+1)
 	case '[':
-		m.touch(at)
-		if depth++; depth > maxDepth {
-			return fmt.Errorf("nested more than %d levels", maxDepth)
+		s.at++
+		return m.readArray(at, depth+1)
+	case '"':
+		raw, escaped, err := s.text()
+		if err == nil && wanted {
+			m.add(at, newText(m.unescape(raw, escaped)))
 		}
-		if !t.Next() {
+		return err
+	case 't', 'f', 'n':
+		raw, err := s.word()
+		switch {
+		case err != nil || !wanted:
+		case c == 'n':
+			m.add(at, value{kind: valueNull})
+		default:
+			m.add(at, newText(alias(raw)))
+		}
+		return err
+	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		raw, err := s.number()
+		if err == nil && wanted {
+			m.add(at, newText(m.number(raw)))
+		}
+		return err
+	}
+	return errJSON
+}
+
+// readArray reads an array from behind its bracket.
+func (m *Matcher) readArray(at *fieldTree, depth int) error {
+	m.touch(at)
+	if depth > maxDepth {
+		return fmt.Errorf("nested more than %d levels", maxDepth)
+	}
+	s := &m.scan
+	if s.take(']') {
+		return nil
+	}
+	for {
+		if err := m.readValue(at, depth); err != nil {
+			return err
+		}
+		if s.take(']') {
+			return nil
+		}
+		if !s.take(',') {
 			return errJSON
 		}
-		for more := t.Delim != ']'; more; {
-			err := m.readValue(at, depth)
-			if err == nil {
-				more, err = m.readNext(']')
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	case 0:
-	default:
-		return errJSON
 	}
-	if !m.program.keywords && (at == nil || at.slot < 0) {
-		return nil
-	}
-	v := value{raw: alias(t.Value)}
-	switch c := t.Value[0]; {
-	case c == 'n':
-		v = value{kind: valueNull}
-	case c == '"':
-		v.raw = m.unquote(t.Value)
-	case c == '-' || '0' <= c && c <= '9':
-		v.raw = m.number(t.Value)
-	}
-	m.add(at, v)
-	return nil
 }
 
 // touch notes that the field is there, and returns its slot; nil where another one goes before.
@@ -266,15 +267,12 @@ func (m *Matcher) add(at *fieldTree, v value) {
 	s.tail = i
 }
 
-func (m *Matcher) unquote(raw json.RawValue) string {
-	text := raw[1 : len(raw)-1]
-	if bytes.IndexByte(text, '\\') < 0 {
-		return alias(text)
+func (m *Matcher) unescape(raw []byte, escaped bool) string {
+	if !escaped {
+		return alias(raw)
 	}
-	// AppendUnquote repeats what its argument holds before appending, so it is given the free end of the arena.
 	from := len(m.arena)
-	m.arena = slices.Grow(m.arena, len(raw))
-	m.arena = append(m.arena, raw.AppendUnquote(m.arena[from:from])...)
+	m.arena = appendUnescaped(m.arena, raw)
 	return alias(m.arena[from:])
 }
 

@@ -111,7 +111,7 @@ func (m *shown) explain(c *condition, depth int, out *[]rule.ExplainedCondition)
 	switch c.op {
 	case opAtom:
 		a := newCompiledAtom(c.atom, m.scope.slot)
-		line.Text, line.Holds = c.atom.words(), a.judge(m.Matcher)
+		line.Text, line.Holds = c.atom.words(), a.judge(m.Matcher, a.tests)
 		if a.slot >= 0 {
 			line.Got = m.words(a.slot)
 		}

@@ -1,6 +1,7 @@
 package sigma
 
 import (
+	"encoding/binary"
 	"strconv"
 	"unicode"
 	"unicode/utf8"
@@ -11,16 +12,28 @@ import (
 func appendFold(dst []byte, s string) []byte {
 	from := len(dst)
 	dst = append(dst, s...)
-	for i, c := range dst[from:] {
-		if c >= utf8.RuneSelf {
+	low := dst[from:]
+	i := 0
+	for ; i+8 <= len(low); i += 8 { // eight bytes at a time
+		w := binary.LittleEndian.Uint64(low[i:])
+		if w&highs != 0 {
 			return appendFoldRunes(dst[:from+i], s[i:])
 		}
-		if 'A' <= c && c <= 'Z' {
-			dst[from+i] = c + 'a' - 'A'
+		binary.LittleEndian.PutUint64(low[i:], w|capitals(w)>>2)
+	}
+	for ; i < len(low); i++ {
+		switch c := low[i]; {
+		case c >= utf8.RuneSelf:
+			return appendFoldRunes(dst[:from+i], s[i:])
+		case 'A' <= c && c <= 'Z':
+			low[i] = c + 'a' - 'A'
 		}
 	}
 	return dst
 }
+
+// capitals sets the high bit of each of eight ASCII bytes that is a capital.
+func capitals(w uint64) uint64 { return (w + ones*(128-'A')) &^ (w + ones*(127-'Z')) & highs }
 
 func appendFoldRunes(dst []byte, s string) []byte {
 	for i := 0; i < len(s); {
@@ -54,10 +67,31 @@ func fold(s string) string {
 	return string(appendFold(nil, s))
 }
 
+func isASCII(s string) bool {
+	b := bytesOf(s)
+	for ; len(b) >= 8; b = b[8:] {
+		if binary.LittleEndian.Uint64(b)&highs != 0 {
+			return false
+		}
+	}
+	for _, c := range b {
+		if c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
 // isFolded reports whether s is ASCII without capitals, as most texts of logs are.
 func isFolded(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
+	b := bytesOf(s)
+	for ; len(b) >= 8; b = b[8:] {
+		if w := binary.LittleEndian.Uint64(b); w&highs != 0 || capitals(w) != 0 {
+			return false
+		}
+	}
+	for _, c := range b {
+		if c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
 			return false
 		}
 	}

@@ -2,8 +2,6 @@ package sigma
 
 import (
 	"slices"
-
-	"github.com/segmentio/encoding/json"
 )
 
 // Program is a set of rules made ready for events of one log source, or of all. It does not change: matchers of several
@@ -21,6 +19,13 @@ type Program struct {
 	times        []int32        // slots of timeFields
 	quiet        map[*Rule]bool // rules that only serve correlations (generate: false)
 }
+
+// atomSet is a set of atoms, by their numbers.
+type atomSet []uint64
+
+func (b atomSet) has(i int32) bool { return b[i/64]&(1<<(i%64)) != 0 }
+func (b atomSet) add(i int32)      { b[i/64] |= 1 << (i % 64) }
+func (b atomSet) remove(i int32)   { b[i/64] &^= 1 << (i % 64) }
 
 // tree is a condition with its atoms interned, cheap members first.
 type tree struct {
@@ -61,7 +66,7 @@ func (c *compiler) add(r *Rule) {
 }
 
 func (c *compiler) finish() *Program {
-	c.index = newIndex(c.rules, c.slots, c.slot)
+	c.index = newIndex(c.rules, c.atoms, c.slots, c.slot)
 	return c.Program
 }
 
@@ -111,7 +116,7 @@ func (c *compiler) tree(cond *condition) (tree, int) {
 // Matcher judges events by a program's rules. It serves one worker.
 type Matcher struct {
 	program *Program
-	tokens  json.Tokenizer
+	scan    scanner
 	epoch   uint32
 	values  []value
 	mapped  int // values before this are of columns: keywords do not look at them
@@ -120,25 +125,19 @@ type Matcher struct {
 	arena   []byte
 	keyBuf  []byte
 
-	answers []answer // by atom
-	asked   []uint32 // by rule: the epoch in which it became a candidate
-	found   []int32  // candidates
-	matched []*Rule
+	holding    atomSet  // atoms that hold
+	asking     atomSet  // atoms that may hold and were not asked yet
+	asked      []uint32 // by rule: the epoch in which it became a candidate
+	candidates []int32
+	matched    []*Rule
 
 	// Candidates counts the rules that the index gave out.
 	Candidates uint64
 }
 
-// answer is that of an atom for the event of the epoch.
-type answer struct {
-	epoch uint32
-	yes   bool
-}
-
 // NewMatcher returns a matcher for one worker.
 func (p *Program) NewMatcher() *Matcher {
-	m := &Matcher{program: p, slots: make([]slot, p.slots), answers: make([]answer, len(p.atoms)), asked: make([]uint32, len(p.rules))}
-	return m
+	return &Matcher{program: p, slots: make([]slot, p.slots), holding: make(atomSet, len(p.index.ask)), asking: make(atomSet, len(p.index.ask)), asked: make([]uint32, len(p.rules))}
 }
 
 // Rules returns the program's rules.
@@ -159,35 +158,38 @@ func (m *Matcher) begin() {
 	m.epoch++
 	if m.epoch == 0 { // after 2^32 events, marks of the first ones would seem to be of this one
 		clear(m.slots)
-		clear(m.answers)
 		clear(m.asked)
 		m.epoch = 1
 	}
+	clear(m.holding)
+	copy(m.asking, m.program.index.ask)
 	m.mapped = 0
 	m.values, m.seen, m.arena = m.values[:0], m.seen[:0], m.arena[:0]
-	m.found, m.matched = m.found[:0], m.matched[:0]
+	m.candidates, m.matched = m.candidates[:0], m.matched[:0]
 }
 
 func (m *Matcher) judge() []*Rule {
 	x := m.program.index
-	m.candidates(x.always)
+	m.found(x.always)
 	for _, s := range m.seen {
 		f := x.fields[s]
 		if f == nil {
 			continue
 		}
-		m.candidates(f.present)
+		m.found(f.present)
 		for i := m.slots[s].head; i >= 0; i = m.values[i].next {
 			f.lookup(&m.values[i], m)
 		}
 	}
 	if x.any != nil {
 		for i := m.mapped; i < len(m.values); i++ {
-			x.any.lookup(&m.values[i], m)
+			if v := &m.values[i]; v.kind == valueText && !v.searched {
+				x.any.lookup(v, m)
+			}
 		}
 	}
-	m.Candidates += uint64(len(m.found))
-	for _, r := range m.found {
+	m.Candidates += uint64(len(m.candidates))
+	for _, r := range m.candidates {
 		if m.holds(&m.program.trees[r]) {
 			m.matched = append(m.matched, m.program.rules[r])
 		}
@@ -195,12 +197,16 @@ func (m *Matcher) judge() []*Rule {
 	return m.matched
 }
 
-// candidates notes rules to be judged, each once.
-func (m *Matcher) candidates(rules []int32) {
-	for _, r := range rules {
-		if m.asked[r] != m.epoch {
-			m.asked[r] = m.epoch
-			m.found = append(m.found, r)
+// found takes what is filed under a key that the event has: rules to be judged, each once, and atoms that hold.
+func (m *Matcher) found(what filed) {
+	for _, n := range what {
+		if a := ^n; a >= 0 && a%2 == 0 {
+			m.holding.add(a / 2)
+		} else if a >= 0 {
+			m.asking.add(a / 2)
+		} else if m.asked[n] != m.epoch {
+			m.asked[n] = m.epoch
+			m.candidates = append(m.candidates, n)
 		}
 	}
 }
@@ -211,11 +217,16 @@ func (m *Matcher) present(slot int32) bool { return m.slots[slot].epoch == m.epo
 func (m *Matcher) holds(t *tree) bool {
 	switch t.op {
 	case opAtom:
-		a := &m.answers[t.atom]
-		if a.epoch != m.epoch {
-			*a = answer{m.epoch, m.program.atoms[t.atom].judge(m)}
+		if m.holding.has(t.atom) || !m.asking.has(t.atom) {
+			return m.holding.has(t.atom)
 		}
-		return a.yes
+		m.asking.remove(t.atom)
+		a := &m.program.atoms[t.atom]
+		if a.judge(m, a.rest) {
+			m.holding.add(t.atom)
+			return true
+		}
+		return false
 	case opNot:
 		return !m.holds(&t.kids[0])
 	}

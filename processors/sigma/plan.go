@@ -13,6 +13,7 @@ const (
 	keyPrefix
 	keySuffix
 	keyContains
+	keyBeyond // ASCII
 	keyNetwork
 )
 
@@ -23,6 +24,9 @@ type indexKey struct {
 	text    string
 	network netip.Prefix
 }
+
+// isShort tells that the index is not faster than a search for the contained text.
+func (k indexKey) isShort() bool { return k.op == keyContains && len(k.text) < minPlain }
 
 // need is a necessary condition: one of the keys must be found.
 type need []indexKey
@@ -100,6 +104,27 @@ func (p *planner) atom(a *atom) (best need, cost float64) {
 	return best, cost
 }
 
+// guards returns keys of which one is found where one of the atom's tests holds that the index does not answer; ok is false
+// where there are none.
+func (p *planner) guards(a *compiledAtom) (keys need, ok bool) {
+	if a.kind != atomTests {
+		return nil, false
+	}
+	for _, t := range a.rest {
+		n, _ := p.test(t, a.field)
+		if n == nil {
+			return nil, false
+		}
+		for _, k := range n {
+			if k.isShort() {
+				return nil, false
+			}
+		}
+		keys = append(keys, n...)
+	}
+	return keys, true
+}
+
 func (p *planner) test(t test, field string) (best need, cost float64) {
 	cost = math.Inf(1)
 	for _, n := range t.needs(nil) {
@@ -133,7 +158,7 @@ func (p *planner) cost(k indexKey) float64 {
 		share = 0.3 * math.Pow(0.75, n)
 	case keyContains:
 		share = math.Pow(0.7, n)
-	case keyNetwork:
+	case keyNetwork, keyBeyond:
 		share = 0.02
 	}
 	if k.field == "" { // any value of the event

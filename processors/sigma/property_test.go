@@ -13,14 +13,15 @@ import (
 
 var events = flag.Int("events", 8_000, "generated events of the property test")
 
-// scan judges the matcher's event by every rule, without index and without remembering answers.
-func (m *Matcher) scan() []*Rule {
+// tryAll judges the matcher's event by every rule, without index and without remembering answers.
+func (m *Matcher) tryAll() []*Rule {
 	var matched []*Rule
 	var holds func(t *tree) bool
 	holds = func(t *tree) bool {
 		switch t.op {
 		case opAtom:
-			return m.program.atoms[t.atom].judge(m)
+			a := &m.program.atoms[t.atom]
+			return a.judge(m, a.tests)
 		case opNot:
 			return !holds(&t.kids[0])
 		}
@@ -56,7 +57,7 @@ func agree(t *testing.T, m *Matcher, line []byte) int {
 	if err != nil {
 		t.Fatalf("%s: %v", line, err)
 	}
-	index, scan := keysOf(got), keysOf(m.scan())
+	index, scan := keysOf(got), keysOf(m.tryAll())
 	if !slices.Equal(index, scan) {
 		t.Fatalf("%s\nby the index %v\nby trying all %v", line, index, scan)
 	}
@@ -281,5 +282,28 @@ func TestGrammar(t *testing.T) {
 	}
 	if valid < 20_000 {
 		t.Errorf("only %d lines were valid", valid)
+	}
+}
+
+// TestStrings: a string stands for what encoding/json makes of it, and keys lose their blanks.
+func TestStrings(t *testing.T) {
+	m := Load([]File{{Path: "r", Data: []byte("title: t\nid: r\nlogsource: {product: p}\ndetection: {s: {kéy: x}, condition: s}")}}, Options{}).Compile(nil).NewMatcher()
+	r := maker{rand.New(rand.NewPCG(13, 14))}
+	for range 20_000 {
+		var b strings.Builder
+		for range r.IntN(12) {
+			b.WriteString(r.pick("a", "Z", "é", " ", `\\`, `\"`, `\/`, `\b`, `\f`, `\n`, `\r`, `\t`, `\u00e9`, `\u0000`, `\ud83d`, `\uDE00`, `\ud83d\ude00`, "longer than eight"))
+		}
+		quoted := `"` + b.String() + `"`
+		var want string
+		if err := json.Unmarshal([]byte(quoted), &want); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.JSON([]byte(`{"k\u00E9 y":` + quoted + `}`)); err != nil {
+			t.Fatal(err)
+		}
+		if v := m.values[0]; v.raw != want || m.folded(&v) != fold(want) || m.folded(&v) != string(appendFoldRunes(nil, want)) {
+			t.Fatalf("%s is read as %q, folded %q; want %q", quoted, v.raw, m.folded(&v), want)
+		}
 	}
 }

@@ -2,44 +2,45 @@ package sigma
 
 import (
 	"math/bits"
+	"slices"
 	"strings"
 )
 
-// substrings finds rules by what a text contains. A literal of four bytes and more is filed under that of its windows of
-// four bytes which the fewest others have; one pass over the text looks each window up in a bit table, and only on a hit
-// in the table of windows. That is faster here than an Aho-Corasick automaton, whose transitions for thousands of literals do not stay
-// in the cache.
+// substrings finds what is filed under texts that a text contains. A literal of four bytes and more is filed under that of its windows of
+// four bytes which the fewest others have; one pass over the text looks each window up in a Bloom filter that fits the
+// nearest cache, and only on a hit in the table of windows. That is faster here than an Aho-Corasick automaton, whose
+// transitions for thousands of literals do not stay in the cache.
 type substrings struct {
 	short []substring
 	long  map[string]*substring
-	bits  []uint64 // which hashes of windows exist
-	shift uint8
-	// table holds the windows by open addressing, a quarter full or less; it is only looked into on a hit in bits.
-	table      []gramSlot
-	tableShift uint8
+	// filter has two bits for each window, both in the word that its hash chooses; shift leaves the number of the word.
+	filter []uint64
+	shift  uint8
+	// table holds the windows by open addressing, half full or less; it is only looked into on a hit in the filter.
+	table    []gramSlot
+	literals []substring // by window
 }
 
-type gramSlot struct {
-	gram     uint32
-	literals []*substring // none: the slot is free
-}
+// gramSlot says which literals are filed under a window: from up to to; none where the slot is free.
+type gramSlot struct{ gram, from, to uint32 }
 
 type substring struct {
 	text  string
 	at    int // offset of the window that it is filed under
-	rules []int32
+	filed filed
 }
 
 func gram(s string) uint32 {
 	return uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24
 }
 
-const gramPrime = 0x9e3779b1
+func hashGram(g uint32) uint64 { return uint64(g) * 0x9e3779b97f4a7c15 }
 
-func (s *substrings) hash(g uint32) uint32 { return g * gramPrime >> s.shift }
+// twoBits are the two bits of a hash within its word.
+func twoBits(h uint64) uint64 { return 1<<(h>>32&63) | 1<<(h>>38&63) }
 
-func (s *substrings) add(text string, rule int32) {
-	if len(text) >= 4 {
+func (s *substrings) add(text string, what int32) {
+	if len(text) >= minPlain {
 		if s.long == nil {
 			s.long = map[string]*substring{}
 		}
@@ -48,16 +49,16 @@ func (s *substrings) add(text string, rule int32) {
 			sub = &substring{text: text}
 			s.long[text] = sub
 		}
-		sub.rules = append(sub.rules, rule)
+		sub.filed = append(sub.filed, what)
 		return
 	}
 	for i := range s.short {
 		if s.short[i].text == text {
-			s.short[i].rules = append(s.short[i].rules, rule)
+			s.short[i].filed = append(s.short[i].filed, what)
 			return
 		}
 	}
-	s.short = append(s.short, substring{text: text, rules: []int32{rule}})
+	s.short = append(s.short, substring{text: text, filed: filed{what}})
 }
 
 // file files the long literals, once all are known.
@@ -71,63 +72,75 @@ func (s *substrings) file() {
 			count[gram(text[i:])]++
 		}
 	}
-	size := max(9, bits.Len(uint(len(s.long)*32))) // one bit in 32 or fewer is set
-	s.shift = uint8(32 - size)
-	s.bits = make([]uint64, 1<<size/64)
-	size = bits.Len(uint(len(s.long) * 4))
-	s.tableShift = uint8(32 - size)
-	s.table = make([]gramSlot, 1<<size)
 	for _, sub := range s.long {
 		for i := 0; i+4 <= len(sub.text); i++ {
 			if count[gram(sub.text[i:])] < count[gram(sub.text[sub.at:])] {
 				sub.at = i
 			}
 		}
-		g := gram(sub.text[sub.at:])
-		h := s.hash(g)
-		s.bits[h/64] |= 1 << (h % 64)
-		slot := s.slot(g)
-		slot.gram, slot.literals = g, append(slot.literals, sub)
+		s.literals = append(s.literals, *sub)
+	}
+	slices.SortFunc(s.literals, func(a, b substring) int {
+		if x, y := gram(a.text[a.at:]), gram(b.text[b.at:]); x != y {
+			return int(int64(x) - int64(y))
+		}
+		return strings.Compare(a.text, b.text)
+	})
+	size := max(3, bits.Len(uint(len(s.literals)/4))) // 8 to 16 bits a literal
+	s.shift = uint8(64 - size)
+	s.filter = make([]uint64, 1<<size)
+	s.table = make([]gramSlot, 1<<bits.Len(uint(len(s.literals)*2)))
+	for i := range s.literals {
+		g := gram(s.literals[i].text[s.literals[i].at:])
+		h := hashGram(g)
+		s.filter[h>>s.shift] |= twoBits(h)
+		slot := s.slot(g, h)
+		if slot.to == 0 {
+			*slot = gramSlot{g, uint32(i), 0}
+		}
+		slot.to = uint32(i) + 1
 	}
 }
 
 // slot returns the window's place in the table, or a free one.
-func (s *substrings) slot(g uint32) *gramSlot {
-	for i := g * gramPrime >> s.tableShift; ; i++ {
-		slot := &s.table[i&uint32(len(s.table)-1)]
-		if slot.gram == g || slot.literals == nil {
+func (s *substrings) slot(g uint32, h uint64) *gramSlot {
+	for i := h >> 20; ; i++ {
+		slot := &s.table[i&uint64(len(s.table)-1)]
+		if slot.gram == g || slot.to == 0 {
 			return slot
 		}
 	}
 }
 
-// in yields the rules of each literal that v contains.
-func (s *substrings) in(v string, yield func([]int32) bool) bool {
+// lookup gives the matcher what is filed under each text that v contains.
+func (s *substrings) lookup(v string, m *Matcher) {
 	for i := range s.short {
-		if strings.Contains(v, s.short[i].text) && !yield(s.short[i].rules) {
-			return false
+		if strings.Contains(v, s.short[i].text) {
+			m.found(s.short[i].filed)
 		}
 	}
-	if s.bits == nil {
-		return true
+	if s.filter == nil || len(v) < 4 {
+		return
 	}
-	if len(v) < 4 {
-		return true
-	}
-	g, shift, table := gram(v), s.shift, s.bits
+	g, shift, filter := gram(v), s.shift, s.filter
 	for end := 4; ; end++ {
-		if h := g * gramPrime >> shift; table[h/64]&(1<<(h%64)) != 0 {
-			i := end - 4
-			for _, sub := range s.slot(g).literals {
-				if i >= sub.at && strings.HasPrefix(v[i-sub.at:], sub.text) && !yield(sub.rules) {
-					return false
-				}
-			}
+		h := hashGram(g)
+		if p := twoBits(h); filter[h>>shift]&p == p {
+			s.hit(g, h, v, end-4, m)
 		}
 		if end == len(v) {
 			break
 		}
 		g = g>>8 | uint32(v[end])<<24
 	}
-	return true
+}
+
+// hit compares the literals that are filed under the window at i.
+func (s *substrings) hit(g uint32, h uint64, v string, i int, m *Matcher) {
+	slot := s.slot(g, h)
+	for n := slot.from; n < slot.to; n++ {
+		if sub := &s.literals[n]; i >= sub.at && strings.HasPrefix(v[i-sub.at:], sub.text) {
+			m.found(sub.filed)
+		}
+	}
 }

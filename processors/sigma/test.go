@@ -48,7 +48,7 @@ func (p *pattern) holds(v *value, m *Matcher) bool {
 func (p *pattern) key() (indexKey, bool) {
 	needs := p.needs(nil)
 	if p.cased || len(needs) != 1 {
-		return indexKey{}, false
+		return indexKey{}, false // a text beyond ASCII that is short has two
 	}
 	k := needs[0][0]
 	_, whole := p.literal()
@@ -72,7 +72,10 @@ func (p *pattern) needs(into []need) []need {
 			case i == len(p.segments)-1 && j == len(g.elems)-1 && p.end:
 				into = append(into, need{{op: keySuffix, text: text}})
 			default:
-				into = append(into, need{{op: keyContains, text: text}})
+				k := indexKey{op: keyContains, text: text}
+				if into = append(into, need{k}); k.isShort() && !isASCII(text) {
+					into = append(into, need{{op: keyBeyond}})
+				}
 			}
 		}
 	}
@@ -84,6 +87,7 @@ func (p *pattern) needs(into []need) []need {
 type regexpTest struct {
 	re       *regexp.Regexp
 	literals []need
+	length   int // of a match in bytes, at least
 }
 
 func newRegexpTest(v *node, m *modifiers) (test, error) {
@@ -95,7 +99,9 @@ func newRegexpTest(v *node, m *modifiers) (test, error) {
 	if err != nil {
 		return nil, v.errorf("regular expression: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 	}
-	return &regexpTest{re, regexpNeeds(re.String())}, nil
+	t := &regexpTest{re: re}
+	t.literals, t.length = regexpNeeds(re.String())
+	return t, nil
 }
 
 func (t *regexpTest) String() string           { return "/" + t.re.String() }
@@ -103,6 +109,9 @@ func (t *regexpTest) cost() int                { return 500 }
 func (t *regexpTest) needs(into []need) []need { return append(into, t.literals...) }
 
 func (t *regexpTest) holds(v *value, m *Matcher) bool {
+	if len(v.raw) < t.length {
+		return false
+	}
 	for _, any := range t.literals {
 		if low := m.folded(v); !slices.ContainsFunc(any, func(k indexKey) bool { return strings.Contains(low, k.text) }) {
 			return false

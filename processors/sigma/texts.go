@@ -2,67 +2,63 @@ package sigma
 
 import "strings"
 
-// texts finds, in one look at a folded text, everything filed under what it is, begins with, ends with or contains. The
-// index files rules in it; an atom with many values files its values, and asks whether anything is found.
+// texts finds, in one look at a folded text, everything filed under what it is, begins with, ends with or contains.
 type texts struct {
-	equal    map[string][]int32
+	equal    map[string]filed
 	prefix   affixes
 	suffix   affixes
 	contains substrings
 }
 
-func (x *texts) add(k indexKey, rule int32) {
+func (x *texts) add(k indexKey, what int32) {
 	switch k.op {
 	case keyEqual:
 		if x.equal == nil {
-			x.equal = map[string][]int32{}
+			x.equal = map[string]filed{}
 		}
-		x.equal[k.text] = append(x.equal[k.text], rule)
+		x.equal[k.text] = append(x.equal[k.text], what)
 	case keyPrefix:
-		x.prefix.add(k.text, rule, false)
+		x.prefix.add(k.text, what, false)
 	case keySuffix:
-		x.suffix.add(k.text, rule, true)
+		x.suffix.add(k.text, what, true)
 	case keyContains:
-		x.contains.add(k.text, rule)
+		x.contains.add(k.text, what)
 	}
 }
 
-// in yields what is filed under each key that the text has; a rule may come more than once.
-func (x *texts) in(low string) func(yield func([]int32) bool) {
-	return func(yield func([]int32) bool) {
-		if x.equal != nil {
-			if rules := x.equal[low]; rules != nil && !yield(rules) {
-				return
-			}
-		}
-		if x.prefix.in(low, false, yield) && x.suffix.in(low, true, yield) {
-			x.contains.in(low, yield)
-		}
+// lookup gives the matcher what is filed under each key that the text has; the same may come more than once.
+func (x *texts) lookup(low string, m *Matcher) {
+	if x.equal != nil {
+		m.found(x.equal[low])
 	}
+	x.prefix.lookup(low, false, m)
+	x.suffix.lookup(low, true, m)
+	x.contains.lookup(low, m)
 }
 
-// affixes finds rules by beginnings, or by ends. Texts are filed under their outermost eight bytes, or four: one look-up
-// each, whatever their lengths.
+// affixes finds what is filed under beginnings, or ends. Texts are filed under their outermost eight bytes, or four: one
+// look-up each, whatever their lengths.
 type affixes struct {
 	eight map[uint64][]affix
 	four  map[uint32][]affix
-	short []affix // of less than four bytes
+	short []affix   // of less than four bytes
+	outer [256]bool // outermost bytes of those
 }
 
 type affix struct {
 	text  string
-	rules []int32
+	filed filed
 }
 
-func (a *affixes) add(text string, rule int32, end bool) {
+func (a *affixes) add(text string, what int32, end bool) {
 	file := func(list []affix) []affix {
 		for i := range list {
 			if list[i].text == text {
-				list[i].rules = append(list[i].rules, rule)
+				list[i].filed = append(list[i].filed, what)
 				return list
 			}
 		}
-		return append(list, affix{text, []int32{rule}})
+		return append(list, affix{text, filed{what}})
 	}
 	switch n := len(text); {
 	case n >= 8:
@@ -79,30 +75,36 @@ func (a *affixes) add(text string, rule int32, end bool) {
 		a.four[k] = file(a.four[k])
 	default:
 		a.short = file(a.short)
+		a.outer[outermost(text, end)] = true
 	}
 }
 
-// in yields the rules of each text that low begins with, or with end set ends with.
-func (a *affixes) in(low string, end bool, yield func([]int32) bool) bool {
-	has := strings.HasPrefix
-	if end {
-		has = strings.HasSuffix
+// lookup finds each text that low begins with, or with end set ends with.
+func (a *affixes) lookup(low string, end bool, m *Matcher) {
+	if len(low) >= 8 && a.eight != nil {
+		m.foundAffixes(a.eight[outer8(low, end)], low, end)
 	}
-	give := func(list []affix) bool {
-		for i := range list {
-			if has(low, list[i].text) && !yield(list[i].rules) {
-				return false
-			}
+	if len(low) >= 4 && a.four != nil {
+		m.foundAffixes(a.four[outer4(low, end)], low, end)
+	}
+	if low != "" && a.outer[outermost(low, end)] {
+		m.foundAffixes(a.short, low, end)
+	}
+}
+
+func (m *Matcher) foundAffixes(list []affix, low string, end bool) {
+	for i := range list {
+		if end && strings.HasSuffix(low, list[i].text) || !end && strings.HasPrefix(low, list[i].text) {
+			m.found(list[i].filed)
 		}
-		return true
 	}
-	if len(low) >= 8 && a.eight != nil && !give(a.eight[outer8(low, end)]) {
-		return false
+}
+
+func outermost(s string, end bool) byte {
+	if end {
+		return s[len(s)-1]
 	}
-	if len(low) >= 4 && a.four != nil && !give(a.four[outer4(low, end)]) {
-		return false
-	}
-	return give(a.short)
+	return s[0]
 }
 
 func outer8(s string, end bool) uint64 {
