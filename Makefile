@@ -111,6 +111,11 @@ bench: ## benchmarks of the hot paths, with allocations
 bench-ingest: deps build ## tocsin as shipped, Kafka to ClickHouse: events/s, CPU and memory
 	$(GO) run ./bench/ingest
 
+.PHONY: bench-warehouse
+bench-warehouse: deps ## what an event costs ClickHouse, and how long panels and questions take on ROWS events (default 10 million)
+	$(GO) run ./bench/warehouse size
+	$(GO) run ./bench/warehouse scale -rows $(or $(ROWS),10000000)
+
 .PHONY: vuln
 vuln: ## known vulnerabilities in what we depend on
 	$(GO) run $(VULNCHECK) ./...
