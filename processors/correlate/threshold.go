@@ -34,8 +34,8 @@ type window struct {
 	entries []entry // by slice
 	lo, hi  int32   // entries[lo:hi] are in the window that ends with slice end
 	end     int64   // the windows of a rule that waits for late events are judged up to here
-	// running are the aggregates of that window; nil while there are few entries, then they are computed when needed.
-	running []running
+	// large has the aggregates of that window; nil while there are few entries, then they are computed when needed.
+	large   *large
 	notes   notes
 	episode *alert.Episode
 }
@@ -48,16 +48,16 @@ type entry struct {
 	n      uint32
 }
 
-// slice returns the entry's slice, of which each has the length l.
+// slice returns the entry's slice, of which each has the length l. To compare times with a slice's bounds is faster.
 func (e *entry) slice(l int64) int64 { return sliceOf(e.time, l) }
 
 // running is an aggregate of a window that is kept up to date as entries come and go. Sums are kept in whole units and
 // millionths, so that adding and taking away leaves no error behind.
 type running struct {
 	whole, millionths int64
-	numbers           int64             // for a mean
-	entries           map[string]uint32 // with each value, for a distinct count
-	sketch            sketch            // for a percentile
+	numbers           int64  // for a mean
+	tally             tally  // for a distinct count
+	sketch            sketch // for a percentile
 }
 
 func sliceLength(r *rule.Rule) int64 { return int64(r.Window) / windowSlices }
@@ -76,7 +76,7 @@ func (w *window) observe(c *call, s *pipeline.Signal) {
 	if c.rule.Steps[s.Step].Role == rule.RoleResolve {
 		if e := w.episode; e != nil && e.Open && e.Last <= t {
 			e.Resolve(c.rule, w.notes.read(), &c.out)
-			w.entries, w.running, w.lo, w.hi = nil, nil, 0, 0
+			w.entries, w.large, w.lo, w.hi = nil, nil, 0, 0
 		}
 		return
 	}
@@ -171,12 +171,15 @@ func (w *window) insert(c *call, s *pipeline.Signal, slice int64) {
 	c.scratch = b
 	l := sliceLength(c.rule)
 	at := len(w.entries)
-	for at > 0 && w.entries[at-1].slice(l) > slice {
+	for at > 0 && w.entries[at-1].time >= (slice+1)*l {
 		at--
 	}
-	for i := at - 1; i >= max(0, at-mergeReach) && w.entries[i].slice(l) == slice; i-- {
+	for i := at - 1; i >= max(0, at-mergeReach) && w.entries[i].time >= slice*l; i-- {
 		if e := &w.entries[i]; e.values == string(b) {
 			e.n++
+			if w.large != nil {
+				w.large.change(i, 0)
+			}
 			if i >= int(w.lo) && i < int(w.hi) {
 				w.count(c.rule, e.values, 1, 0)
 			}
@@ -185,6 +188,9 @@ func (w *window) insert(c *call, s *pipeline.Signal, slice int64) {
 	}
 	in := entry{n: 1, id: s.EventID, time: s.Time.UnixNano(), values: string(b)}
 	w.entries = slices.Insert(w.entries, at, in)
+	if w.large != nil {
+		w.large.change(at, 1)
+	}
 	switch {
 	case at < int(w.lo) || slice < w.begin(c.rule):
 		w.lo, w.hi = w.lo+1, w.hi+1
@@ -192,8 +198,8 @@ func (w *window) insert(c *call, s *pipeline.Signal, slice int64) {
 		w.hi++
 		w.count(c.rule, in.values, 1, 1)
 	}
-	if w.running == nil && len(w.entries) > fewEntries {
-		w.running = make([]running, len(c.rule.Aggregates))
+	if w.large == nil && len(w.entries) > fewEntries {
+		w.large = &large{running: make([]running, len(c.rule.Aggregates))}
 		for i := w.lo; i < w.hi; i++ {
 			w.count(c.rule, w.entries[i].values, int64(w.entries[i].n), 1)
 		}
@@ -202,7 +208,7 @@ func (w *window) insert(c *call, s *pipeline.Signal, slice int64) {
 
 // first returns the index of the first entry whose slice is not before the given one.
 func (w *window) first(slice, l int64) int {
-	return sort.Search(len(w.entries), func(i int) bool { return w.entries[i].slice(l) >= slice })
+	return sort.Search(len(w.entries), func(i int) bool { return w.entries[i].time >= slice*l })
 }
 
 // begin returns the first slice of the window at hand.
@@ -251,19 +257,20 @@ func (w *window) move(r *rule.Rule, end int64) {
 	begin := w.start(r, end)
 	w.end = end
 	l, lo, hi := sliceLength(r), w.lo, w.hi
-	for int(hi) < len(w.entries) && w.entries[hi].slice(l) <= end {
+	from, to := begin*l, (end+1)*l
+	for int(hi) < len(w.entries) && w.entries[hi].time < to {
 		hi++
 	}
-	for hi > 0 && w.entries[hi-1].slice(l) > end {
+	for hi > 0 && w.entries[hi-1].time >= to {
 		hi--
 	}
-	for lo < hi && w.entries[lo].slice(l) < begin {
+	for lo < hi && w.entries[lo].time < from {
 		lo++
 	}
-	for lo > 0 && (lo > hi || w.entries[lo-1].slice(l) >= begin) {
+	for lo > 0 && (lo > hi || w.entries[lo-1].time >= from) {
 		lo--
 	}
-	if w.running != nil {
+	if w.large != nil {
 		for i := w.lo; i < w.hi; i++ { // those that go out
 			if lo <= i && i < hi {
 				i = min(hi, w.hi) - 1
@@ -285,8 +292,11 @@ func (w *window) move(r *rule.Rule, end int64) {
 // count adds events of the same values to the running aggregates, or takes them out; entries is by how many entries the
 // window grows.
 func (w *window) count(r *rule.Rule, values string, events int64, entries int) {
-	for i := range w.running {
-		a, n := &r.Aggregates[i], &w.running[i]
+	if w.large == nil {
+		return
+	}
+	for i := range w.large.running {
+		a, n := &r.Aggregates[i], &w.large.running[i]
 		switch a.Op {
 		case rule.Count:
 			if a.Value < 0 || value(values, a.Value) != "" {
@@ -299,17 +309,8 @@ func (w *window) count(r *rule.Rule, values string, events int64, entries int) {
 		case rule.Median:
 			n.sketch.add(value(values, a.Value), events, true)
 		case rule.Distinct:
-			v := value(values, a.Value)
-			if v == "" || entries == 0 {
-				continue
-			}
-			if n.entries == nil {
-				n.entries = map[string]uint32{}
-			}
-			if left := n.entries[v] + uint32(entries); left > 0 {
-				n.entries[v] = left
-			} else {
-				delete(n.entries, v)
+			if v := value(values, a.Value); v != "" && entries != 0 {
+				n.tally.add(v, entries)
 			}
 		}
 	}
@@ -358,10 +359,10 @@ func value(packed string, i int) string {
 func (w *window) aggregates(r *rule.Rule, out []float64) []float64 {
 	for i, a := range r.Aggregates {
 		switch {
-		case w.running == nil:
+		case w.large == nil:
 			out = append(out, aggregate(w.entries[w.lo:w.hi], a))
 		default:
-			out = append(out, w.running[i].value(a))
+			out = append(out, w.large.running[i].value(a))
 		}
 	}
 	return out
@@ -370,7 +371,7 @@ func (w *window) aggregates(r *rule.Rule, out []float64) []float64 {
 func (n *running) value(a rule.Aggregate) float64 {
 	switch a.Op {
 	case rule.Distinct:
-		return float64(len(n.entries))
+		return float64(n.tally.values)
 	case rule.Percentile:
 		return n.sketch.quantile(a.Quantile, a.Exact)
 	case rule.Median:
@@ -421,10 +422,18 @@ func aggregate(entries []entry, a rule.Aggregate) float64 {
 
 // drop forgets the n oldest entries.
 func (w *window) drop(r *rule.Rule, n int) {
-	for i := w.lo; i < min(int32(n), w.hi); i++ {
-		w.count(r, w.entries[i].values, -int64(w.entries[i].n), -1)
+	if w.large == nil {
+		w.entries = slices.Delete(w.entries, 0, n)
+	} else {
+		for i := w.lo; i < min(int32(n), w.hi); i++ {
+			w.count(r, w.entries[i].values, -int64(w.entries[i].n), -1)
+		}
+		w.large.drop(n)
+		clear(w.entries[:n])
+		if w.entries = w.entries[n:]; n > len(w.entries) { // else moving them would cost more than the memory that is gained
+			w.entries = slices.Clone(w.entries)
+		}
 	}
-	w.entries = slices.Delete(w.entries, 0, n)
 	w.lo, w.hi = max(w.lo-int32(n), 0), max(w.hi-int32(n), 0)
 }
 
@@ -441,10 +450,10 @@ func (w *window) expire(c *call) {
 	}
 	// No event that may still come is in a window with entries up to here.
 	l := sliceLength(c.rule)
-	if oldest := sliceOf(c.watermark, l) - windowSlices; len(w.entries) > 0 && w.entries[0].slice(l) <= oldest {
+	if oldest := sliceOf(c.watermark, l) - windowSlices; len(w.entries) > 0 && w.entries[0].time < (oldest+1)*l {
 		switch n := w.needless(c.rule, oldest); {
 		case n == len(w.entries):
-			w.entries, w.running, w.lo, w.hi = nil, nil, 0, 0
+			w.entries, w.large, w.lo, w.hi = nil, nil, 0, 0
 			if e == nil || !e.Open {
 				w.notes = notes{}
 			}
@@ -504,14 +513,10 @@ func (w *window) explain(r *rule.Rule) []string {
 
 func (w *window) encode(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(w.entries)))
-	t := int64(0)
-	for i := range w.entries {
-		e := &w.entries[i]
-		b = binary.AppendVarint(b, e.time-t)
-		t = e.time
-		b = binary.AppendUvarint(b, uint64(e.n))
-		b = append(b, e.id[:]...)
-		b = appendText(b, e.values)
+	if w.large != nil {
+		b = w.large.encode(b, w.entries)
+	} else {
+		b = appendEntries(b, w.entries, 0)
 	}
 	b = binary.AppendVarint(binary.AppendUvarint(binary.AppendUvarint(b, uint64(w.lo)), uint64(w.hi)), w.end)
 	b = appendNotes(b, &w.notes)
