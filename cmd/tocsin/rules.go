@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tocsin-project/tocsin/cmd/tocsin/internal/top"
+	"github.com/tocsin-project/tocsin/pipeline/console"
 	"github.com/tocsin-project/tocsin/processors/mapping"
 	"github.com/tocsin-project/tocsin/processors/parse"
 	"github.com/tocsin-project/tocsin/processors/rule"
@@ -43,7 +45,7 @@ func newRules() *cobra.Command {
 				return nil
 			},
 		},
-		newRulesTest(), newRulesExplain(), newRulesDiff(), newRulesSQL(), newRulesBacktest(),
+		newRulesTest(), newRulesExplain(), newRulesDiff(), newRulesSQL(), newRulesBacktest(), newRulesSilent(),
 		&cobra.Command{
 			Use:       "schema [rule|test|exceptions]",
 			Short:     "Print the JSON Schema of rule files, their tests or exceptions, for editors",
@@ -83,6 +85,28 @@ func newRules() *cobra.Command {
 		},
 	)
 	return cmd
+}
+
+func newRulesSilent() *cobra.Command {
+	return &cobra.Command{
+		Use:   "silent [ADDRESS]...",
+		Short: "Say why rules have not fired: no traffic, fields that no event carries, conditions that none meets",
+		Long: `Silent reads the metrics of running processes at their admin addresses (127.0.0.1:9410 when none is given; name those of
+ingest and detect where they are apart) and says of each rule that has not fired since they began how far events came: of
+the types that it asks for, with the fields that it needs, through the index, its condition, exceptions and key, to the state
+that detect holds. 'tocsin rules explain' says for records at hand what is missing.`,
+		RunE: func(cmd *cobra.Command, addresses []string) error {
+			if len(addresses) == 0 {
+				addresses = []string{console.DefaultListen}
+			}
+			now, errs := top.Fetch(cmd.Context(), addresses)
+			if len(errs) > 0 {
+				return errors.Join(errs...) // a part of the processes would call rules silent that the others hear
+			}
+			now.Silent(cmd.OutOrStdout())
+			return nil
+		},
+	}
 }
 
 func newRulesTest() *cobra.Command {

@@ -126,7 +126,7 @@ var (
 	eventsMetric   = prometheus.NewDesc("tocsin_rules_events_total", "Events that were looked up in the rules' index.", nil, nil)
 	programsMetric = prometheus.NewDesc("tocsin_rules_programs_total", "Runs of expr: what is not evaluated by ourselves.", nil, nil)
 
-	heardMetric      = prometheus.NewDesc("tocsin_rule_events_total", "Events of the types that a step of the rule asks for. 0 is a rule without traffic.", []string{"rule"}, nil)
+	heardMetric      = prometheus.NewDesc("tocsin_rule_events_total", "Events of the types that a step of the rule asks for. 0 is a rule without traffic; rules that take alerts alone have none.", []string{"rule"}, nil)
 	candidatesMetric = prometheus.NewDesc("tocsin_rule_candidates_total", "Steps of the rule that the index gave out for an event.", []string{"rule"}, nil)
 	evaluatedMetric  = prometheus.NewDesc("tocsin_rule_evaluated_total", "Conditions of the rule that were evaluated: candidates that are not of the playground.", []string{"rule"}, nil)
 	matchedMetric    = prometheus.NewDesc("tocsin_rule_matched_total", "Conditions that held.", []string{"rule"}, nil)
@@ -183,17 +183,19 @@ func (l *Live) Collect(ch chan<- prometheus.Metric) {
 		counter(keylessMetric, float64(c.Keyless), r.ID)
 		counter(errorsMetric, float64(c.Errors), r.ID)
 		counter(secondsMetric, float64(c.Nanoseconds)/1e9, r.ID)
-		heard := uint64(0)
+		heard, takesEvents := uint64(0), false
 		var missing []string
 		for i := range r.Steps {
 			if r.Steps[i].Alerts != nil {
 				continue // it takes no events
 			}
 			n, fields := l.traffic.heard(&r.Steps[i])
-			heard += n
+			heard, takesEvents = heard+n, true
 			missing = append(missing, fields...)
 		}
-		counter(heardMetric, float64(heard), r.ID)
+		if takesEvents {
+			counter(heardMetric, float64(heard), r.ID)
+		}
 		slices.Sort(missing)
 		for _, field := range slices.Compact(missing) {
 			gauge(missingMetric, 1, r.ID, field)

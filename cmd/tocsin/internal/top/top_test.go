@@ -76,3 +76,54 @@ func TestFetchSaysWhoDoesNotAnswer(t *testing.T) {
 		t.Errorf("%v", errs)
 	}
 }
+
+// Each rule is stopped somewhere else on the way of an event; the one that fires is not named.
+func TestSilent(t *testing.T) {
+	got := &strings.Builder{}
+	text := "# TYPE tocsin_rule_keys gauge\n"
+	for _, m := range []string{"matched", "candidates", "evaluated", "excepted", "keyless", "errors", "events", "alerts"} {
+		text += "# TYPE tocsin_rule_" + m + "_total counter\n"
+	}
+	rule := func(id string, counts string) {
+		text += fmt.Sprintf("tocsin_rule_matched_total{rule=%q} 0\n", id)
+		for _, count := range strings.Fields(counts) {
+			name, value, _ := strings.Cut(count, "=")
+			text += fmt.Sprintf("tocsin_rule_%s{rule=%q} %s\n", name, id, value)
+		}
+	}
+	rule("fires", "events_total=9 candidates_total=9 evaluated_total=9")
+	rule("quiet", "events_total=0")
+	rule("poor", "events_total=7 errors_total=2")
+	rule("unmet", "events_total=7 candidates_total=5 evaluated_total=5")
+	rule("unindexed", "events_total=7")
+	rule("played", "events_total=7 candidates_total=5")
+	rule("excepted", "events_total=7 candidates_total=5 evaluated_total=5 excepted_total=4")
+	rule("chain", "")
+	rule("waits", "events_total=7 candidates_total=5 evaluated_total=5 keys=3")
+	rule("held", "events_total=7")
+	text += `# TYPE tocsin_rule_missing_field gauge
+tocsin_rule_missing_field{rule="poor",field="src_ip"} 1
+tocsin_rule_alerts_total{rule="fires",status="firing"} 1
+tocsin_rule_alerts_total{rule="held",status="suppressed"} 2
+`
+	sample(t, text).Silent(got)
+	for _, want := range []string{
+		"quiet no event of the types that it asks for",
+		"poor 4 times an expression ended with an error; none of 14 events of its types carries src_ip",
+		"unmet none of 10 candidates meets its condition",
+		"unindexed none of 14 events of its types has a value",
+		"played all 10 candidates are of the playground",
+		"excepted all 8 events that meet its condition are excepted",
+		"chain none of the alerts that it takes has come",
+		"waits 0 matches, 6 keys are on their way",
+		"held its 4 alerts are suppressed by a label",
+		"9 of 10 rules have not fired",
+	} {
+		if lines := strings.Join(strings.Fields(got.String()), " "); !strings.Contains(lines, want) {
+			t.Errorf("%q is not said in:\n%s", want, got)
+		}
+	}
+	if strings.Contains(got.String(), "fires") {
+		t.Errorf("a rule that fires is called silent:\n%s", got)
+	}
+}
