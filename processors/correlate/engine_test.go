@@ -82,4 +82,73 @@ func TestBotnetFires(t *testing.T) {
 	}
 }
 
+// A flood of keys of one rule takes nothing from another.
+func TestEvictionIsFair(t *testing.T) {
+	set := load(t, thresholdRule, sequenceRule)
+	e, out := New(set, Config{MaxKeys: 10}), &pipeline.Output{}
+	quiet := signals(t, set, 0, pipeline.Event{Time: at(0), Type: "a", Actor: "x"}, pipeline.Event{Time: at(1), Type: "a", Actor: "x"})
+	for i := range quiet {
+		e.Process(&quiet[i], out)
+	}
+	var flood []pipeline.Event
+	for i := range 1000 {
+		flood = append(flood, pipeline.Event{Time: at(2), Type: "auth.failed", Actor: fmt.Sprint(i)})
+	}
+	flood = append(flood, pipeline.Event{Time: at(3), Type: "b", Actor: "x"}, pipeline.Event{Time: at(4), Type: "c", Actor: "x"})
+	for _, s := range signals(t, set, 1, flood...) {
+		e.Process(&s, out)
+	}
+	if e.Stats().Evicted != 990 || len(out.Alerts) != 1 {
+		t.Errorf("%d keys evicted, %d alerts; want 990 and 1", e.Stats().Evicted, len(out.Alerts))
+	}
+}
+
+// An alert whose key is forgotten for others is resolved: nothing would end it any more.
+func TestEvictionEndsWhatIsOpen(t *testing.T) {
+	set := load(t, "id: M\nkind: match\nkey: ev.Actor\nwhen: ev.Type == \"c\"\ndedup: 1h")
+	e, out := New(set, Config{MaxKeys: 2}), &pipeline.Output{}
+	var in []pipeline.Event
+	for i := range 3 {
+		in = append(in, pipeline.Event{Time: at(float64(i)), Type: "c", Actor: fmt.Sprint("a-", i)})
+	}
+	for _, s := range signals(t, set, 0, in...) {
+		e.Process(&s, out)
+	}
+	var said []string
+	for _, a := range out.Alerts {
+		said = append(said, a.DedupKey+" "+a.Status)
+	}
+	if got, want := strings.Join(said, ", "), "M|a-0 firing, M|a-1 firing, M|a-0 resolved, M|a-2 firing"; got != want {
+		t.Errorf("said %s, want %s", got, want)
+	}
+}
+
+// Input partitions that fall silent hold the watermark back until the caller's clock says that they are idle.
+func TestIdlePartitions(t *testing.T) {
+	set := load(t, thresholdRule)
+	e := New(set, Config{Lateness: time.Second})
+	mark := func(p int32, t time.Time, now time.Time) {
+		out := &pipeline.Output{Now: now}
+		e.Process(&pipeline.Signal{Kind: pipeline.SignalWatermark, Origin: pipeline.TopicPartition{Topic: "in", Partition: p}, Time: t}, out)
+		e.Tick(out)
+	}
+	mark(0, time.Time{}, at(0))
+	mark(1, at(500), at(0))
+	if w, ok := e.Watermark(); ok {
+		t.Errorf("watermark %s before the first event of partition 0", w)
+	}
+	mark(0, at(100), at(1))
+	if w, _ := e.Watermark(); !w.Equal(at(99)) {
+		t.Errorf("watermark %s, want that of the slower partition", w)
+	}
+	mark(1, at(501), at(70))
+	if w, _ := e.Watermark(); !w.Equal(at(500)) {
+		t.Errorf("watermark %s, want that of the partition that is not idle", w)
+	}
+	mark(0, at(200), at(71))
+	if w, _ := e.Watermark(); !w.Equal(at(500)) {
+		t.Errorf("watermark %s went back", w)
+	}
+}
+
 var _ pipeline.Correlator = (*Engine)(nil)

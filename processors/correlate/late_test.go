@@ -52,3 +52,20 @@ func TestLateCounterEqualsOracle(t *testing.T) {
 		t.Errorf("%d late and %d in time: the streams prove too little", lost, kept)
 	}
 }
+
+func TestLateSignalsAreCounted(t *testing.T) {
+	set := load(t, thresholdRule)
+	e, out := New(set, Config{Lateness: 30 * time.Second}), &pipeline.Output{}
+	in := signals(t, set, 0,
+		pipeline.Event{Time: at(100), Type: "auth.failed", Actor: "a"},
+		pipeline.Event{Time: at(70), Type: "auth.failed", Actor: "a"},
+		pipeline.Event{Time: at(69), Type: "auth.failed", Actor: "a"},
+		pipeline.Event{Time: at(10), Type: "auth.failed", Actor: "a"})
+	for i := range in {
+		e.Process(&in[i], out)
+		e.Process(&in[i], out)
+	}
+	if s := e.Stats(); s.Late != 2 || s.Signals != 2 || s.Duplicates != 4 {
+		t.Errorf("got %+v, want 2 late, 2 judged, 4 seen before", s)
+	}
+}

@@ -86,12 +86,9 @@ func riskOracle(events []pipeline.Event, name string, score, distinct float64, w
 }
 
 func TestRiskEqualsOracle(t *testing.T) {
-	set := load(t, riskRule)
-	alerts, quiet := 0, 0
-	for seed := range uint64(*seeds) {
-		rng := rand.New(rand.NewPCG(seed, 21))
+	oracle{number: 21, keys: 3, stream: func(rng *rand.Rand, _ uint64) ([]pipeline.Event, []string) {
 		events := stream(rng, 40, 5+25*rng.Float64(), "a", "b", "flow", "x")
-		want := riskOracle(events, "R", 20, 2, func(e *pipeline.Event) (string, string, float64) {
+		return events, riskOracle(events, "R", 20, 2, func(e *pipeline.Event) (string, string, float64) {
 			switch {
 			case e.Type == "a":
 				return "probe", "T1595", 4
@@ -102,31 +99,17 @@ func TestRiskEqualsOracle(t *testing.T) {
 			}
 			return "", "", 0
 		})
-		for _, late := range []time.Duration{0, 29 * time.Second} {
-			if got, _, _ := run(t, set, shuffle(t, rng, set, events, 3, late)); !slices.Equal(got, want) {
-				t.Fatalf("seed %d, late by %s: %v fired, want %v", seed, late, got, want)
-			}
-		}
-		alerts += len(want)
-		quiet += 3 - len(want)
-	}
-	t.Logf("%d keys fired, %d stayed quiet", alerts, quiet)
-	if alerts < *seeds/2 || quiet < *seeds/2 {
-		t.Errorf("%d keys fired and %d did not: the streams prove too little", alerts, quiet)
-	}
+	}}.agrees(t, load(t, riskRule))
 }
 
 // What rules make of alerts is what they would make of the events that led to them: here each event is an alert.
 func TestAlertsOfAlertsEqualOracle(t *testing.T) {
-	set := load(t, memberRule, chainOfAlerts, riskOfAlerts)
-	alerts, quiet := 0, 0
-	for seed := range uint64(*seeds) {
-		rng := rand.New(rand.NewPCG(seed, 22))
+	oracle{number: 22, keys: 6, ignore: "M2|", stream: func(rng *rand.Rand, _ uint64) ([]pipeline.Event, []string) {
 		events := stream(rng, 40, 5+25*rng.Float64(), "a", "c", "x", "y")
 		for i := range events {
 			events[i].Purl = fmt.Sprint("p", i)
 		}
-		want := riskOracle(events, "R2", 30, 2, func(e *pipeline.Event) (string, string, float64) {
+		risky := riskOracle(events, "R2", 30, 2, func(e *pipeline.Event) (string, string, float64) {
 			switch e.Type {
 			case "a":
 				return "probe", "T1595", 6
@@ -148,24 +131,8 @@ func TestAlertsOfAlertsEqualOracle(t *testing.T) {
 				fired["K2|"+now.Actor] = true
 			}
 		}
-		want = append(slices.Sorted(maps.Keys(fired)), want...)
-		for _, late := range []time.Duration{0, 29 * time.Second} {
-			got, e, _ := run(t, set, shuffle(t, rng, set, events, 3, late))
-			got = slices.DeleteFunc(got, func(key string) bool { return strings.HasPrefix(key, "M2|") })
-			if !slices.Equal(got, want) {
-				t.Fatalf("seed %d, late by %s: %v fired, want %v", seed, late, got, want)
-			}
-			if s := e.Stats(); s.Late > 0 || s.Foreign > 0 {
-				t.Fatalf("seed %d: %+v", seed, s)
-			}
-		}
-		alerts += len(want)
-		quiet += 6 - len(want)
-	}
-	t.Logf("%d keys fired, %d stayed quiet", alerts, quiet)
-	if alerts < *seeds/2 || quiet < *seeds/2 {
-		t.Errorf("%d keys fired and %d did not: the streams prove too little", alerts, quiet)
-	}
+		return events, append(slices.Sorted(maps.Keys(fired)), risky...)
+	}}.agrees(t, load(t, memberRule, chainOfAlerts, riskOfAlerts))
 }
 
 // A signal of an alert is written to the topic and read again: by then it says what it said.

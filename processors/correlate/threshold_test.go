@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strconv"
 	"testing"
@@ -12,6 +13,73 @@ import (
 
 	"github.com/tocsin-project/tocsin/pipeline"
 )
+
+const thresholdRule = `
+id: T
+kind: threshold
+key: ev.Actor
+when: ev.Type == "auth.failed" || ev.Type == "auth.success"
+window: 2m
+aggregates:
+  n: count
+  failed: count ev.Type == "auth.failed"
+  ips: distinct ev.SrcIP
+  sent: sum ev.Bytes
+having: failed >= 6 && ips >= 3 || sent > 2000
+`
+
+const (
+	sessionRule = `
+id: W
+kind: threshold
+key: ev.Actor
+when: ev.Type == "flow"
+window: session 12s
+aggregates: {n: count, high: p90 ev.Bytes, mean: avg ev.Bytes}
+having: n >= 3 && high > 250 || mean > 200 && n > 1
+`
+	finalRule = `
+id: F
+kind: threshold
+key: ev.Actor
+when: ev.Type == "flow"
+window: tumbling 20s
+final: true
+aggregates: {n: count, middle: median ev.Bytes}
+having: n >= 2 && middle < 120
+`
+)
+
+// thresholdOracle tries every window that ends with an event.
+func thresholdOracle(events []pipeline.Event, window time.Duration) []string {
+	slice := int64(window) / windowSlices
+	fired := map[string]bool{}
+	for _, last := range events {
+		end := sliceOf(last.Time.UnixNano(), slice)
+		failed, sent, ips := 0, 0, map[netip.Addr]bool{}
+		for _, e := range events {
+			if s := sliceOf(e.Time.UnixNano(), slice); e.Actor != last.Actor || s > end || s <= end-windowSlices {
+				continue
+			}
+			if e.Type == "auth.failed" {
+				failed++
+			}
+			sent += int(e.Bytes)
+			ips[e.SrcIP] = true
+		}
+		if failed >= 6 && len(ips) >= 3 || sent > 2000 {
+			fired["T|"+last.Actor] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(fired))
+}
+
+func TestThresholdEqualsOracle(t *testing.T) {
+	oracle{number: 2, keys: 3, stream: func(rng *rand.Rand, _ uint64) ([]pipeline.Event, []string) {
+		events := stream(rng, 60, 4+12*rng.Float64(), "auth.failed", "auth.success")
+		return events, thresholdOracle(events, 2*time.Minute)
+	}}.agrees(t, load(t, thresholdRule))
+}
 
 const aggregateRules = `
 key: ev.Actor
