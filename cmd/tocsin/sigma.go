@@ -15,8 +15,8 @@ import (
 )
 
 func newSigma() *cobra.Command {
-	cmd := &cobra.Command{Use: "sigma", Short: "Check Sigma rules, and match events by them"}
-	cmd.AddCommand(newSigmaCheck(), newSigmaMatch())
+	cmd := &cobra.Command{Use: "sigma", Short: "Check Sigma rules, match events by them, fetch the public ones"}
+	cmd.AddCommand(newSigmaCheck(), newSigmaMatch(), newSigmaFetch())
 	return cmd
 }
 
