@@ -41,6 +41,9 @@ func eachPair(b []byte, f func(key string, value []byte) error) error {
 		case i >= len(b):
 			return errObject
 		case b[i] == '}':
+			if i++; i+skipSpace(b[i:]) < len(b) {
+				return errObject
+			}
 			return nil
 		case b[i] == ',':
 			i++

@@ -335,8 +335,13 @@ func (p *Parser) values(o *Out, data []byte, r *pipeline.Record) {
 			return
 		}
 		rest := data[pos:]
+		text, behind := cutLine(rest)
+		if o.format.Log && isWhole(text) && p.try(o, text, line, r) {
+			pos, line = len(data)-len(behind), line+1
+			continue
+		}
 		if budget <= 0 {
-			rest, _ = cutLine(rest)
+			rest = text
 		}
 		end, err := valueEnd(rest)
 		if err != nil {
@@ -357,6 +362,24 @@ func (p *Parser) values(o *Out, data []byte, r *pipeline.Record) {
 		line += bytes.Count(piece, newline)
 		pos += end
 	}
+}
+
+// isWhole reports whether a line could be a JSON object, as nearly all lines of a log are.
+func isWhole(line []byte) bool {
+	return len(line) > 1 && line[0] == '{' && line[len(line)-1] == '}'
+}
+
+// try reads a line as one piece, without looking for the piece's end first. It reports false, and leaves nothing behind,
+// where the format does not read it: then it may be several values or a part of one.
+func (p *Parser) try(o *Out, line []byte, n int, r *pipeline.Record) bool {
+	failed := len(o.batch.Failures)
+	o.begin(line, n, r)
+	if err := o.format.Parse(o.piece, o); err != nil {
+		o.batch.Events, o.batch.Failures = o.batch.Events[:o.first], o.batch.Failures[:failed]
+		return false
+	}
+	p.finish(o, r)
+	return true
 }
 
 var newline = []byte{'\n'}

@@ -111,7 +111,7 @@ func parseTrivy(in *Input, out *Out) error {
 		}
 	} else if err := decodeFold(in.Data, &v); err != nil {
 		return err
-	} else if v.SchemaVersion == "" && v.ArtifactName == "" && v.ClusterName == "" && v.ArtifactType == "" {
+	} else if v.SchemaVersion == "" && v.ArtifactName == "" && v.ClusterName == "" && v.ArtifactType == "" && v.Resources == nil {
 		return errors.New("trivy report without SchemaVersion, ArtifactName and ClusterName")
 	}
 	m := &v.Metadata

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/segmentio/encoding/json"
+
 	"github.com/tocsin-project/tocsin/pipeline"
 )
 
@@ -24,19 +26,17 @@ var wazuh = Format{
 		if in.Data[0] == '[' {
 			return eachElement(in, out, in.Data, func(b []byte) error { return wazuhEvent(b, out) })
 		}
-		if inner := member(in.Data, "_source"); inner != nil {
-			return wazuhEvent(inner, out)
-		}
 		return wazuhEvent(in.Data, out)
 	},
 }
 
 type wazuhAlert struct {
-	ID        Text   `json:"id"`
-	Timestamp string `json:"timestamp"`
-	Stamp     string `json:"@timestamp"`
-	Location  string `json:"location"`
-	FullLog   string `json:"full_log"`
+	Source    json.RawMessage `json:"_source"` // of a document of the indexer, the alert
+	ID        Text            `json:"id"`
+	Timestamp string          `json:"timestamp"`
+	Stamp     string          `json:"@timestamp"`
+	Location  string          `json:"location"`
+	FullLog   string          `json:"full_log"`
 	Rule      struct {
 		ID          Text    `json:"id"`
 		Level       Text    `json:"level"`
@@ -144,6 +144,9 @@ func wazuhEvent(b []byte, out *Out) error {
 	v := scratch[wazuhAlert](out)
 	if err := decode(b, v); err != nil {
 		return err
+	}
+	if v.Source != nil {
+		return wazuhEvent(v.Source, out)
 	}
 	if v.Rule.ID == "" && v.Rule.Description == "" {
 		return errors.New("wazuh-alerts: alert without a rule")
