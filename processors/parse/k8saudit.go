@@ -1,10 +1,11 @@
 package parse
 
 import (
-	"bytes"
 	"errors"
 	"strconv"
 	"strings"
+
+	"github.com/segmentio/encoding/json"
 
 	"github.com/tocsin-project/tocsin/pipeline"
 )
@@ -22,51 +23,52 @@ var k8sAudit = Format{
 	},
 	Parse: func(in *Input, out *Out) error {
 		if in.Data[0] == '[' {
-			return eachElement(in, out, in.Data, func(b []byte) error { return k8sAuditEvent(b, out) })
+			return eachElement(in, out, in.Data, func(b []byte) error { return k8sAuditEvent(in, b, out) })
 		}
-		v := scratch[k8sAuditRecord](out)
-		if err := v.read(in.Data); err != nil {
-			return err
-		}
-		if v.Items != nil {
-			return eachElement(in, out, v.Items, func(b []byte) error { return k8sAuditEvent(b, out) })
-		}
-		return v.event(in.Data, out)
+		return k8sAuditEvent(in, in.Data, out)
 	},
 }
 
 type k8sAuditRecord struct {
-	AuditID, Stage, Level, URI, Verb, Received, At, Agent string
-
-	Meta struct {
+	AuditID  string `json:"auditID"`
+	Stage    string `json:"stage"`
+	Level    string `json:"level"`
+	URI      string `json:"requestURI"`
+	Verb     string `json:"verb"`
+	Received string `json:"requestReceivedTimestamp"`
+	At       string `json:"stageTimestamp"`
+	Agent    string `json:"userAgent"`
+	Meta     struct {
 		Created string `json:"creationTimestamp"`
-	}
+	} `json:"metadata"`
 	User struct {
 		Name   string  `json:"username"`
 		Groups Strings `json:"groups"`
-	}
+	} `json:"user"`
 	As struct {
 		Name string `json:"username"`
-	}
-	SourceIPs Strings
+	} `json:"impersonatedUser"`
+	SourceIPs Strings `json:"sourceIPs"`
 	Object    struct {
 		Resource    string `json:"resource"`
 		Subresource string `json:"subresource"`
 		Namespace   string `json:"namespace"`
 		Name        string `json:"name"`
 		Group       string `json:"apiGroup"`
-	}
+	} `json:"objectRef"`
 	Status struct {
 		Code    int    `json:"code"`
 		Reason  string `json:"reason"`
 		Message string `json:"message"`
-	}
-	Spec        k8sPodSpec
+	} `json:"responseStatus"`
+	Request struct { // what was sent, of any kind; that of a pod has more to say
+		Spec k8sPodSpec `json:"spec"`
+	} `json:"requestObject"`
 	Annotations struct {
 		Decision string `json:"authorization.k8s.io/decision"`
 		Reason   string `json:"authorization.k8s.io/reason"`
-	}
-	Items []byte // the records of an EventList
+	} `json:"annotations"`
+	Items json.RawMessage `json:"items"` // the records of an EventList
 }
 
 type k8sPodSpec struct {
@@ -80,61 +82,13 @@ type k8sPodSpec struct {
 	} `json:"containers"`
 }
 
-// read takes a record apart by its members: most of a record are the objects that were sent and answered, which need not
-// be read to be passed over.
-func (v *k8sAuditRecord) read(b []byte) error {
-	return eachPair(b, func(key string, value []byte) error {
-		switch key {
-		case "auditID":
-			v.AuditID = textOf(value)
-		case "stage":
-			v.Stage = textOf(value)
-		case "level":
-			v.Level = textOf(value)
-		case "requestURI":
-			v.URI = textOf(value)
-		case "verb":
-			v.Verb = textOf(value)
-		case "requestReceivedTimestamp":
-			v.Received = textOf(value)
-		case "stageTimestamp":
-			v.At = textOf(value)
-		case "userAgent":
-			v.Agent = textOf(value)
-		case "metadata":
-			return decode(value, &v.Meta)
-		case "user":
-			return decode(value, &v.User)
-		case "impersonatedUser":
-			return decode(value, &v.As)
-		case "sourceIPs":
-			return v.SourceIPs.UnmarshalJSON(value)
-		case "objectRef":
-			return decode(value, &v.Object)
-		case "responseStatus":
-			return decode(value, &v.Status)
-		case "annotations":
-			return decode(value, &v.Annotations)
-		case "items":
-			if value[0] == '[' {
-				v.Items = value
-			}
-		case "requestObject":
-			// It may be of any kind, such as a patch whose parts are lists. Only that of a pod says what we look for.
-			if spec := member(value, "spec"); spec != nil && bytes.Contains(spec, []byte(`"containers"`)) {
-				if decode(spec, &v.Spec) != nil {
-					v.Spec = k8sPodSpec{}
-				}
-			}
-		}
-		return nil
-	})
-}
-
-func k8sAuditEvent(b []byte, out *Out) error {
+func k8sAuditEvent(in *Input, b []byte, out *Out) error {
 	v := scratch[k8sAuditRecord](out)
-	if err := v.read(b); err != nil {
+	if err := decode(b, v); err != nil {
 		return err
+	}
+	if len(v.Items) > 0 && v.Items[0] == '[' {
+		return eachElement(in, out, v.Items, func(b []byte) error { return k8sAuditEvent(in, b, out) })
 	}
 	return v.event(b, out)
 }
@@ -200,7 +154,7 @@ func (v *k8sAuditRecord) event(b []byte, out *Out) error {
 	e.SetAttr("user_agent.original", v.Agent)
 	e.SetAttr("user.groups", out.list(v.User.Groups))
 	e.SetAttr("k8s.reason", first(v.Status.Message, v.Status.Reason, v.Annotations.Reason))
-	spec := &v.Spec
+	spec := &v.Request.Spec
 	for i := range spec.Containers {
 		if spec.Containers[i].Context.Privileged {
 			e.SetAttr("k8s.pod.privileged", "true")
@@ -228,10 +182,10 @@ func (v *k8sAuditRecord) sensitive() bool {
 	case "roles", "clusterroles", "rolebindings", "clusterrolebindings", "validatingwebhookconfigurations", "mutatingwebhookconfigurations":
 		return v.Verb == "create" || v.Verb == "update" || v.Verb == "patch" || v.Verb == "delete"
 	}
-	for i := range v.Spec.Containers {
-		if v.Spec.Containers[i].Context.Privileged {
+	for i := range v.Request.Spec.Containers {
+		if v.Request.Spec.Containers[i].Context.Privileged {
 			return true
 		}
 	}
-	return v.Spec.HostNetwork || v.Spec.HostPID
+	return v.Request.Spec.HostNetwork || v.Request.Spec.HostPID
 }

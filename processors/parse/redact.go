@@ -104,15 +104,37 @@ func ourCredential(key string) bool { return key == "credential" || key == "cred
 // mask stands where a secret stood.
 const mask = "[redacted]"
 
+// masker masks texts. One or two words are looked for one after the other, which costs less than to make a replacer, and
+// a log's record with a key's id has no more.
+type masker struct {
+	words []string
+	many  *strings.Replacer // instead of the words
+}
+
+func (m *masker) Replace(s string) string {
+	if m.many != nil {
+		return m.many.Replace(s)
+	}
+	for _, w := range m.words {
+		if strings.Contains(s, w) {
+			s = strings.ReplaceAll(s, w, mask)
+		}
+	}
+	return s
+}
+
 // masker returns what masks the secrets that the format named wherever they stand: as they are, as JSON and XML write
 // them, and line by line where they have several. It is one pass over a text, however many secrets there are.
-func (o *Out) masker() *strings.Replacer {
+func (o *Out) masker() *masker {
 	if len(o.secrets) == 0 {
 		return nil
 	}
 	var forms []string
 	for _, secret := range o.secrets {
 		forms = append(forms, secret)
+		if isPlainWord(secret) { // written alike everywhere
+			continue
+		}
 		if quoted, err := json.Marshal(secret); err == nil {
 			forms = append(forms, string(quoted[1:len(quoted)-1]))
 		}
@@ -148,9 +170,22 @@ func (o *Out) masker() *strings.Replacer {
 	// The longest first: a replacer takes the first that fits, and a line holds the secret that stands in it.
 	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	forms = slices.Compact(forms)
+	if len(forms) <= 4 && !slices.ContainsFunc(forms, func(f string) bool { return strings.Contains(mask, f) }) {
+		return &masker{words: forms}
+	}
 	pairs := make([]string, 0, 2*len(forms))
 	for _, f := range forms {
 		pairs = append(pairs, f, mask)
 	}
-	return strings.NewReplacer(pairs...)
+	return &masker{many: strings.NewReplacer(pairs...)}
+}
+
+// isPlainWord reports whether s has nothing that any notation would escape.
+func isPlainWord(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !isWord(c) && strings.IndexByte("-.:/@+=~*", c) < 0 {
+			return false
+		}
+	}
+	return true
 }
