@@ -39,9 +39,20 @@ type auditEvent struct {
 	cmd, signal, reason, permission, target     string
 }
 
+// auditLog is the memory of a log's events, by their ids.
+type auditLog struct {
+	events []auditEvent
+	index  map[string]int
+}
+
 func parseAuditd(in *Input, out *Out) error {
-	var events []auditEvent
-	index := map[string]int{}
+	log, ok := out.scratch.(*auditLog)
+	if !ok {
+		log = &auditLog{index: map[string]int{}}
+		out.scratch, out.lists = log, nil
+	}
+	events, index := log.events[:0], log.index
+	clear(index)
 	text := in.Text()
 	line, at := in.Line-1, 0
 	for at < len(text) {
@@ -70,10 +81,11 @@ func parseAuditd(in *Input, out *Out) error {
 		if a.last == start { // its records stand together
 			a.raw, a.last = text[a.first:end], end
 		} else {
-			a.raw += l + "\n"
+			a.raw = out.join(a.raw, l, "\n")
 		}
-		a.add(kind, body)
+		a.add(out, kind, body)
 	}
+	log.events = events
 	for i := range events {
 		events[i].event(out)
 	}
@@ -128,10 +140,10 @@ func auditNode(l string) string {
 }
 
 // add takes one record in.
-func (a *auditEvent) add(kind, body string) {
+func (a *auditEvent) add(out *Out, kind, body string) {
 	switch kind {
 	case "EXECVE":
-		a.args = auditArgs(body)
+		a.args = auditArgs(out, body)
 	case "CWD":
 		a.cwd = auditText(auditField(body, "cwd"))
 	case "PATH":
@@ -300,19 +312,17 @@ func auditText(v string) string {
 }
 
 // auditArgs puts a program's arguments together.
-func auditArgs(body string) string {
-	var b strings.Builder
+func auditArgs(out *Out, body string) string {
+	var few [16]string
+	args := few[:0]
 	for i := 0; i < 256; i++ {
 		v := auditField(body, "a"+strconv.Itoa(i))
 		if v == "" {
 			break
 		}
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString(auditHex(v))
+		args = append(args, auditHex(v))
 	}
-	return b.String()
+	return out.joinWith(" ", args)
 }
 
 // auditHex is auditText for arguments, where digits alone are hex too.

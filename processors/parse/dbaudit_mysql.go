@@ -148,9 +148,10 @@ func isMySQLError(l string) bool {
 	if !ok || !strings.HasPrefix(rest, "[") {
 		return false
 	}
-	switch strings.ToLower(level) {
-	case "note", "warning", "error", "system", "information":
-		return true
+	for _, word := range [...]string{"note", "warning", "error", "system", "information"} {
+		if strings.EqualFold(level, word) {
+			return true
+		}
 	}
 	return false
 }
@@ -174,10 +175,10 @@ func mysqlError(out *Out, l string) {
 		}
 	}
 	d.title = strings.TrimSpace(rest)
-	switch strings.ToLower(level) {
-	case "error":
+	switch {
+	case strings.EqualFold(level, "error"):
 		d.severity = pipeline.SeverityHigh
-	case "warning":
+	case strings.EqualFold(level, "warning"):
 		d.severity = pipeline.SeverityMedium
 	}
 	mysqlAccess(d.title, &d)

@@ -54,6 +54,63 @@ func decodeWith(b []byte, v any, fold bool) error {
 	return nil
 }
 
+// scratch returns an empty T to decode into. It is the format's until it asks for the next: a log has a record of the same
+// type in every line, and events keep texts of it only. Its lists are empty rather than nil, for their memory is used again.
+func scratch[T any](o *Out) *T {
+	v, ok := o.scratch.(*T)
+	if !ok {
+		v = new(T)
+		o.scratch, o.lists = v, listsOf(reflect.TypeFor[T](), unsafe.Pointer(v), nil)
+		return v
+	}
+	for i := range o.lists {
+		o.lists[i].empty()
+	}
+	var none T
+	*v = none
+	for i := range o.lists {
+		*o.lists[i].at = o.lists[i].memory
+	}
+	return v
+}
+
+// list is a list of a scratch value.
+type list struct {
+	typ    reflect.Type
+	at     *sliceHeader
+	memory sliceHeader // of the list, without its elements
+}
+
+// sliceHeader is what Go keeps of a slice.
+type sliceHeader struct {
+	data     unsafe.Pointer
+	len, cap int
+}
+
+func (l *list) empty() {
+	if l.at.len > 0 {
+		reflect.NewAt(l.typ, unsafe.Pointer(l.at)).Elem().Clear()
+	}
+	l.memory = sliceHeader{data: l.at.data, cap: l.at.cap}
+}
+
+// listsOf appends the lists of the struct at p, and of the structs within it.
+func listsOf(t reflect.Type, p unsafe.Pointer, to []list) []list {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		at := unsafe.Add(p, f.Offset)
+		switch f.Type.Kind() {
+		case reflect.Struct:
+			to = listsOf(f.Type, at, to)
+		case reflect.Slice:
+			if f.Type.Elem().Kind() != reflect.Uint8 {
+				to = append(to, list{typ: f.Type, at: (*sliceHeader)(at)})
+			}
+		}
+	}
+	return to
+}
+
 // reading is the text that is read.
 type reading struct {
 	b    []byte
@@ -293,13 +350,15 @@ func newListReader(t reflect.Type) readFunc {
 		case r.b[i] != '[' && (r.b[i] == '{') != (t.Elem().Kind() == reflect.Struct):
 			return checkValue(r.b, i, depth)
 		}
-		if list.SetLen(0); list.IsNil() { // an empty list is not none
-			list.Set(reflect.MakeSlice(t, 0, 0))
-		}
+		list.SetLen(0)
 		if r.b[i] != '[' {
 			return item(i, depth)
 		}
-		return eachItem(r.b, i, depth, item)
+		end, err := eachItem(r.b, i, depth, item)
+		if n == 0 && list.IsNil() { // an empty list is not none
+			list.Set(reflect.MakeSlice(t, 0, 0))
+		}
+		return end, err
 	}
 }
 

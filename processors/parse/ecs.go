@@ -41,7 +41,7 @@ func ecsEvent(b []byte, out *Out) error {
 	e := out.Event("log")
 	e.Raw = alias(b)
 	var v ecsRecord
-	err := eachLeaf(b, "", func(path string, value []byte) { v.leaf(e, path, value) })
+	err := out.eachLeaf(b, "", func(path string, value []byte) { v.leaf(e, path, value) })
 	if err == nil && v.message == "" && v.level == "" && v.category == "" && len(e.Attrs) == 0 {
 		err = errors.New("ecs: record without any field of the schema")
 	}

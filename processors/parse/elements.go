@@ -83,13 +83,13 @@ var errObject = errors.New("not well-formed JSON")
 
 // eachLeaf calls f with every value below a JSON object that is no object itself, under its keys joined by points: nested
 // and dotted keys come out alike. An array is a leaf.
-func eachLeaf(b []byte, prefix string, f func(path string, value []byte)) error {
+func (o *Out) eachLeaf(b []byte, prefix string, f func(path string, value []byte)) error {
 	return eachPair(b, func(key string, value []byte) error {
 		if prefix != "" {
-			key = prefix + "." + key
+			key = o.join(prefix, ".", key)
 		}
 		if value[0] == '{' {
-			return eachLeaf(value, key, f)
+			return o.eachLeaf(value, key, f)
 		}
 		f(key, value)
 		return nil

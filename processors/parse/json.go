@@ -9,20 +9,6 @@ import (
 	"time"
 )
 
-// scratch returns an empty T to decode into. It is the format's until it asks for the next: a log has a record of the same
-// type in every line, and events keep texts of it only.
-func scratch[T any](o *Out) *T {
-	v, ok := o.scratch.(*T)
-	if !ok {
-		v = new(T)
-		o.scratch = v
-		return v
-	}
-	var empty T
-	*v = empty
-	return v
-}
-
 // Text is JSON that is a string in one version of a tool and a number or boolean in another: all of them as text. Null is
 // empty; an object or array is its JSON.
 type Text string

@@ -223,14 +223,14 @@ func ocsfEvent(b []byte, out *Out) error {
 	v.fillFinding(e)
 	proto := transport(first(string(v.Connection.Name), string(v.Connection.Num)))
 	if e.Title == "" {
-		e.Title = first(v.Message, strings.TrimSpace(v.API.Operation+" "+v.ActivityName))
+		e.Title = first(v.Message, strings.TrimSpace(out.join(v.API.Operation, " ", v.ActivityName)))
 		switch {
 		case e.Type == "dns.query":
-			e.Title = strings.TrimSpace(string(v.Query.Type) + " " + v.Query.Hostname)
+			e.Title = strings.TrimSpace(out.join(string(v.Query.Type), " ", v.Query.Hostname))
 		case e.Type == "net.flow" && v.Src.IP != "":
 			e.Title = out.flowTitle(first(proto, "flow"), v.Src.IP, string(v.Src.Port), v.Dst.IP, string(v.Dst.Port))
 		case v.API.Operation != "":
-			e.Title = strings.TrimSpace(v.API.Operation + " by " + e.Actor)
+			e.Title = strings.TrimSpace(out.join(v.API.Operation, " by ", e.Actor))
 		}
 		e.Title = first(e.Title, v.ClassName, v.ActivityName)
 	}
@@ -256,7 +256,7 @@ func ocsfEvent(b []byte, out *Out) error {
 	e.SetAttr("http.response.status_code", string(v.Response.Code))
 	e.SetAttr("user_agent.original", v.Request.Agent)
 	e.SetAttr("credential.id", said(v.Actor.User.Credential, v.User.Credential))
-	e.SetAttr("user.target", ifKind(v.Actor.User.Name+v.Actor.User.UID != "", string(v.User.Name)))
+	e.SetAttr("user.target", ifKind(first(v.Actor.User.Name, v.Actor.User.UID) != "", string(v.User.Name)))
 	e.SetAttr("process.command_line", first(string(v.Process.Cmdline), string(v.Actor.Process.Cmdline)))
 	e.SetAttr("process.executable.name", first(string(v.Process.Name), string(v.Actor.Process.Name)))
 	e.SetAttr("file.path", first(v.File.Path, v.File.Name))

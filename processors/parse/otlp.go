@@ -122,29 +122,47 @@ func otlpTime(s Text) time.Time {
 
 var errOTLP = errors.New("otlp: the request holds no record")
 
-func parseOTLPLogs(in *Input, out *Out) error {
-	var v struct {
-		Resources []struct {
-			Resource otlpResource `json:"resource"`
-			Scopes   []struct {
-				Scope   otlpScope `json:"scope"`
-				Records []otlpLog `json:"logRecords"`
-			} `json:"scopeLogs"`
-		} `json:"resourceLogs"`
-	}
-	if err := decode(in.Data, &v); err != nil {
+// otlpRequest is a request of any signal: records under their scopes, those under their resources. The lists' names differ
+// by signal and version; one of each kind is there.
+type otlpRequest[T any] struct {
+	Logs    []otlpResources[T] `json:"resourceLogs"`
+	Metrics []otlpResources[T] `json:"resourceMetrics"`
+	Spans   []otlpResources[T] `json:"resourceSpans"`
+}
+
+type otlpResources[T any] struct {
+	Resource otlpResource    `json:"resource"`
+	Logs     []otlpScopes[T] `json:"scopeLogs"`
+	Metrics  []otlpScopes[T] `json:"scopeMetrics"`
+	Spans    []otlpScopes[T] `json:"scopeSpans"`
+}
+
+type otlpScopes[T any] struct {
+	Scope   otlpScope `json:"scope"`
+	Logs    []T       `json:"logRecords"`
+	Metrics []T       `json:"metrics"`
+	Spans   []T       `json:"spans"`
+}
+
+// eachOTLP calls emit with every record of a request. emit returns how many events it made of it.
+func eachOTLP[T any](in *Input, out *Out, emit func(r *otlpResource, s *otlpScope, record *T) int) error {
+	v := scratch[otlpRequest[T]](out)
+	if err := decode(in.Data, v); err != nil {
 		return err
 	}
 	n := 0
-	for i := range v.Resources {
-		r := &v.Resources[i]
-		for j := range r.Scopes {
-			s := &r.Scopes[j]
-			for k := range s.Records {
-				e := out.Event("log")
-				r.Resource.fill(e, &s.Scope)
-				s.Records[k].fill(e)
-				n++
+	for _, resources := range [...][]otlpResources[T]{v.Logs, v.Metrics, v.Spans} {
+		for i := range resources {
+			r := &resources[i]
+			for _, scopes := range [...][]otlpScopes[T]{r.Logs, r.Metrics, r.Spans} {
+				for j := range scopes {
+					s := &scopes[j]
+					for _, records := range [...][]T{s.Logs, s.Metrics, s.Spans} {
+						for k := range records {
+							n += emit(&r.Resource, &s.Scope, &records[k])
+						}
+					}
+				}
 			}
 		}
 	}
@@ -152,6 +170,15 @@ func parseOTLPLogs(in *Input, out *Out) error {
 		return errOTLP
 	}
 	return nil
+}
+
+func parseOTLPLogs(in *Input, out *Out) error {
+	return eachOTLP(in, out, func(r *otlpResource, s *otlpScope, l *otlpLog) int {
+		e := out.Event("log")
+		r.fill(e, s)
+		l.fill(e)
+		return 1
+	})
 }
 
 type otlpLog struct {
@@ -211,32 +238,7 @@ func otlpSeverity(number, text string) uint8 {
 }
 
 func parseOTLPMetrics(in *Input, out *Out) error {
-	var v struct {
-		Resources []struct {
-			Resource otlpResource `json:"resource"`
-			Scopes   []struct {
-				Scope   otlpScope    `json:"scope"`
-				Metrics []otlpMetric `json:"metrics"`
-			} `json:"scopeMetrics"`
-		} `json:"resourceMetrics"`
-	}
-	if err := decode(in.Data, &v); err != nil {
-		return err
-	}
-	n := 0
-	for i := range v.Resources {
-		r := &v.Resources[i]
-		for j := range r.Scopes {
-			s := &r.Scopes[j]
-			for k := range s.Metrics {
-				n += s.Metrics[k].events(out, &r.Resource, &s.Scope)
-			}
-		}
-	}
-	if n == 0 {
-		return errOTLP
-	}
-	return nil
+	return eachOTLP(in, out, func(r *otlpResource, s *otlpScope, m *otlpMetric) int { return m.events(out, r, s) })
 }
 
 type otlpMetric struct {
@@ -309,38 +311,17 @@ func (m *otlpMetric) events(out *Out, r *otlpResource, s *otlpScope) int {
 }
 
 func parseOTLPTraces(in *Input, out *Out) error {
-	var v struct {
-		Resources []struct {
-			Resource otlpResource `json:"resource"`
-			Scopes   []struct {
-				Scope otlpScope  `json:"scope"`
-				Spans []otlpSpan `json:"spans"`
-			} `json:"scopeSpans"`
-		} `json:"resourceSpans"`
-	}
-	if err := decode(in.Data, &v); err != nil {
-		return err
-	}
 	n := 0
-	for i := range v.Resources {
-		r := &v.Resources[i]
-		for j := range r.Scopes {
-			s := &r.Scopes[j]
-			for k := range s.Spans {
-				e := out.Event("span.finished")
-				r.Resource.fill(e, &s.Scope)
-				s.Spans[k].fill(e)
-				if span := &s.Spans[k]; span.SpanID != "" {
-					out.ID(e, span.TraceID, span.SpanID, strconv.Itoa(n))
-				}
-				n++
-			}
+	return eachOTLP(in, out, func(r *otlpResource, s *otlpScope, span *otlpSpan) int {
+		e := out.Event("span.finished")
+		r.fill(e, s)
+		span.fill(e)
+		if span.SpanID != "" {
+			out.ID(e, span.TraceID, span.SpanID, strconv.Itoa(n))
 		}
-	}
-	if n == 0 {
-		return errOTLP
-	}
-	return nil
+		n++
+		return 1
+	})
 }
 
 type otlpSpan struct {

@@ -104,7 +104,7 @@ func ourCredential(key string) bool { return key == "credential" || key == "cred
 // mask stands where a secret stood.
 const mask = "[redacted]"
 
-// masker masks texts. One or two words are looked for one after the other, which costs less than to make a replacer, and
+// masker masks texts. A few words are looked for one after the other, which costs less than to make a replacer, and
 // a log's record with a key's id has no more.
 type masker struct {
 	words []string
@@ -170,7 +170,7 @@ func (o *Out) masker() *masker {
 	// The longest first: a replacer takes the first that fits, and a line holds the secret that stands in it.
 	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	forms = slices.Compact(forms)
-	if len(forms) <= 4 && !slices.ContainsFunc(forms, func(f string) bool { return strings.Contains(mask, f) }) {
+	if len(forms) <= 12 && !slices.ContainsFunc(forms, func(f string) bool { return strings.Contains(mask, f) }) {
 		return &masker{words: forms}
 	}
 	pairs := make([]string, 0, 2*len(forms))

@@ -171,7 +171,7 @@ func wazuhEvent(b []byte, out *Out) error {
 		e.Outcome = pipeline.OutcomeSuccess
 		e.SetAttr("auth.evidence", "trace")
 	case "file.changed":
-		e.Title = strings.TrimSuffix(v.Rule.Description, ".") + ": " + v.Syscheck.Path
+		e.Title = out.join(strings.TrimSuffix(v.Rule.Description, "."), ": ", v.Syscheck.Path)
 	case "vulnerability.found", "finding.corrected":
 		e.Vulns = append(e.Vulns, string(d.Vuln.CVE))
 		e.Severity = max(severityWord(string(d.Vuln.Severity)), pipeline.SeverityUnknown)
@@ -194,7 +194,7 @@ func wazuhEvent(b []byte, out *Out) error {
 	}
 	e.SetAttr("wazuh.level", string(v.Rule.Level))
 	e.SetAttr("wazuh.rule_id", string(v.Rule.ID))
-	e.SetAttr("wazuh.groups", strings.Join(v.Rule.Groups, ","))
+	e.SetAttr("wazuh.groups", out.list(v.Rule.Groups))
 	e.SetAttr("wazuh.agent_id", string(v.Agent.ID))
 	e.SetAttr("wazuh.location", v.Location)
 	e.SetAttr("wazuh.full_log", v.FullLog)
@@ -203,7 +203,7 @@ func wazuhEvent(b []byte, out *Out) error {
 	e.SetAttr("url.full", string(d.URL))
 	e.SetAttr("file.path", v.Syscheck.Path)
 	e.SetAttr("file.event", v.Syscheck.Event)
-	e.SetAttr("file.changed_attributes", strings.Join(v.Syscheck.Attrs, ","))
+	e.SetAttr("file.changed_attributes", out.list(v.Syscheck.Attrs))
 	e.SetAttr("file.hash.sha256", v.Syscheck.SHA256)
 	e.SetAttr("winlog.event_id", string(d.Win.System.ID))
 	e.SetAttr("process.executable.path", string(d.Win.Event.Image))

@@ -178,7 +178,7 @@ func (v *windowsRecord) activity(name string) *string {
 
 func windowsEvent(b []byte, out *Out) error {
 	var v windowsRecord
-	if err := eachLeaf(b, "", v.leaf); err != nil {
+	if err := out.eachLeaf(b, "", v.leaf); err != nil {
 		return err
 	}
 	if v.id == "" && v.kind == "" && v.time == "" {
