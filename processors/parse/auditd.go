@@ -49,7 +49,7 @@ func parseAuditd(in *Input, out *Out) error {
 	log, ok := out.scratch.(*auditLog)
 	if !ok {
 		log = &auditLog{index: map[string]int{}}
-		out.scratch, out.lists = log, nil
+		out.scratch = log
 	}
 	events, index := log.events[:0], log.index
 	clear(index)

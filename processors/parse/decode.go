@@ -60,25 +60,28 @@ func scratch[T any](o *Out) *T {
 	v, ok := o.scratch.(*T)
 	if !ok {
 		v = new(T)
-		o.scratch, o.lists = v, listsOf(reflect.TypeFor[T](), unsafe.Pointer(v), nil)
+		o.scratch, o.memory = v, memoryOf(reflect.TypeFor[T]())
 		return v
 	}
-	for i := range o.lists {
-		o.lists[i].empty()
+	if len(o.memory.lists) == 0 {
+		var none T
+		*v = none
+		return v
 	}
-	var none T
-	*v = none
-	for i := range o.lists {
-		*o.lists[i].at = o.lists[i].memory
-	}
+	o.memory.empty(unsafe.Pointer(v))
 	return v
 }
 
-// list is a list of a scratch value.
-type list struct {
+// memory tells where a struct has lists.
+type memory struct {
+	typ   reflect.Type
+	lists []listMemory
+}
+
+type listMemory struct {
+	offset uintptr
 	typ    reflect.Type
-	at     *sliceHeader
-	memory sliceHeader // of the list, without its elements
+	elem   *memory // nil where elements have no lists themselves
 }
 
 // sliceHeader is what Go keeps of a slice.
@@ -87,28 +90,54 @@ type sliceHeader struct {
 	len, cap int
 }
 
-func (l *list) empty() {
-	if l.at.len > 0 {
-		reflect.NewAt(l.typ, unsafe.Pointer(l.at)).Elem().Clear()
+// empty makes the struct at p empty but for the memory of its lists, whose elements are made empty as well.
+func (m *memory) empty(p unsafe.Pointer) {
+	var kept [8]sliceHeader
+	for i := range m.lists {
+		l := &m.lists[i]
+		at := (*sliceHeader)(unsafe.Add(p, l.offset))
+		switch {
+		case at.len == 0:
+		case l.elem == nil:
+			reflect.NewAt(l.typ, unsafe.Pointer(at)).Elem().Clear()
+		default:
+			for j := range at.len {
+				l.elem.empty(unsafe.Add(at.data, uintptr(j)*l.elem.typ.Size()))
+			}
+		}
+		kept[i] = sliceHeader{data: at.data, cap: at.cap}
 	}
-	l.memory = sliceHeader{data: l.at.data, cap: l.at.cap}
+	reflect.NewAt(m.typ, p).Elem().SetZero()
+	for i := range m.lists {
+		*(*sliceHeader)(unsafe.Add(p, m.lists[i].offset)) = kept[i]
+	}
 }
 
-// listsOf appends the lists of the struct at p, and of the structs within it.
-func listsOf(t reflect.Type, p unsafe.Pointer, to []list) []list {
+func memoryOf(t reflect.Type) *memory {
+	m := &memory{typ: t}
+	m.add(t, 0)
+	return m
+}
+
+// add notes the lists of a struct that begins at the offset, as far as there is room for them in empty.
+func (m *memory) add(t reflect.Type, offset uintptr) {
 	for i := range t.NumField() {
 		f := t.Field(i)
-		at := unsafe.Add(p, f.Offset)
 		switch f.Type.Kind() {
 		case reflect.Struct:
-			to = listsOf(f.Type, at, to)
+			m.add(f.Type, offset+f.Offset)
 		case reflect.Slice:
-			if f.Type.Elem().Kind() != reflect.Uint8 {
-				to = append(to, list{typ: f.Type, at: (*sliceHeader)(at)})
+			if elem := f.Type.Elem(); elem.Kind() != reflect.Uint8 && len(m.lists) < 8 {
+				l := listMemory{offset: offset + f.Offset, typ: f.Type}
+				if elem.Kind() == reflect.Struct {
+					if of := memoryOf(elem); len(of.lists) > 0 {
+						l.elem = of
+					}
+				}
+				m.lists = append(m.lists, l)
 			}
 		}
 	}
-	return to
 }
 
 // reading is the text that is read.
@@ -211,7 +240,7 @@ func readString(r reading, i int, p unsafe.Pointer, depth int) (int, error) {
 		*(*string)(p) = alias(r.b[i+1 : end-1])
 		return end, nil
 	}
-	*(*string)(p) = unescape(r.b[i+1 : end-1])
+	*(*string)(p) = alias(unescape(r.b[i+1 : end-1]))
 	return end, nil
 }
 
@@ -315,11 +344,11 @@ func newMapReader(t reflect.Type) readFunc {
 		if m.IsNil() {
 			m.Set(reflect.MakeMap(t))
 		}
-		return eachKey(r.b, i, depth, func(key []byte, i, depth int) (int, error) {
+		return eachKey(r.b, i, depth, func(key jsonKey, i, depth int) (int, error) {
 			value := reflect.New(t.Elem())
 			end, err := read()(r, i, value.UnsafePointer(), depth)
 			if err == nil {
-				m.SetMapIndex(reflect.ValueOf(string(key)).Convert(t.Key()), value.Elem())
+				m.SetMapIndex(reflect.ValueOf(string(key.text())).Convert(t.Key()), value.Elem())
 			}
 			return end, err
 		})
@@ -468,8 +497,8 @@ func (f *fields) read(r reading, i int, p unsafe.Pointer, depth int) (int, error
 	if r.b[i] != '{' {
 		return checkValue(r.b, i, depth)
 	}
-	return eachKey(r.b, i, depth, func(key []byte, i, depth int) (int, error) {
-		if found := f.find(key, r.fold); found != nil {
+	return eachKey(r.b, i, depth, func(key jsonKey, i, depth int) (int, error) {
+		if found := f.find(key.text(), r.fold); found != nil {
 			return found.read(r, i, unsafe.Add(p, found.offset), depth)
 		}
 		return checkValue(r.b, i, depth)
@@ -478,7 +507,7 @@ func (f *fields) read(r reading, i int, p unsafe.Pointer, depth int) (int, error
 
 // eachKey calls f with the keys of the JSON object that opens at b[i] and with where their values begin. f returns where
 // the value ends.
-func eachKey(b []byte, i, depth int, f func(key []byte, i, depth int) (int, error)) (end int, err error) {
+func eachKey(b []byte, i, depth int, f func(key jsonKey, i, depth int) (int, error)) (end int, err error) {
 	if depth++; depth > maxDepth {
 		return 0, errTooDeep
 	}
@@ -494,10 +523,7 @@ func eachKey(b []byte, i, depth int, f func(key []byte, i, depth int) (int, erro
 		if err != nil {
 			return 0, err
 		}
-		key := b[i+1 : end-1]
-		if !plain {
-			key = []byte(unescape(key))
-		}
+		key := jsonKey{b[i+1 : end-1], plain}
 		if i = blank(b, end); i >= len(b) || b[i] != ':' {
 			return 0, errObject
 		}
@@ -519,6 +545,19 @@ func eachKey(b []byte, i, depth int, f func(key []byte, i, depth int) (int, erro
 			return 0, errObject
 		}
 	}
+}
+
+// jsonKey is a key as it is written, and whether that is its text.
+type jsonKey struct {
+	written []byte
+	plain   bool
+}
+
+func (k jsonKey) text() []byte {
+	if k.plain {
+		return k.written
+	}
+	return unescape(k.written)
 }
 
 // eachItem calls f with where the items of the JSON array begin that opens at b[i]. f returns where the item ends.
@@ -569,7 +608,7 @@ func checkValue(b []byte, i, depth int) (end int, err error) {
 		end, _, err = checkString(b, i)
 		return end, err
 	case '{':
-		return eachKey(b, i, depth, func(_ []byte, i, depth int) (int, error) { return checkValue(b, i, depth) })
+		return eachKey(b, i, depth, func(_ jsonKey, i, depth int) (int, error) { return checkValue(b, i, depth) })
 	case '[':
 		return eachItem(b, i, depth, func(i, depth int) (int, error) { return checkValue(b, i, depth) })
 	case 't', 'f', 'n':
@@ -686,12 +725,12 @@ func unquote(b []byte) (string, error) {
 	case plain:
 		return alias(b[1 : end-1]), nil
 	}
-	return unescape(b[1 : end-1]), nil
+	return alias(unescape(b[1 : end-1])), nil
 }
 
 // unescape returns the text that stands between the quotes of a well-formed JSON string. What is no UTF-8, and half of a
 // surrogate pair, becomes U+FFFD.
-func unescape(s []byte) string {
+func unescape(s []byte) []byte {
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); {
 		switch c := s[i]; {
@@ -724,7 +763,7 @@ func unescape(s []byte) string {
 			i += n
 		}
 	}
-	return alias(out)
+	return out
 }
 
 // hexRune reads four hex digits.

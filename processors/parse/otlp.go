@@ -54,37 +54,58 @@ func (v *otlpValue) UnmarshalJSON(b []byte) error {
 		*v = otlpValue(textOf(b))
 		return nil
 	}
-	return eachPair(b, func(kind string, value []byte) error {
+	return eachPair(b, func(kind string, value []byte) (err error) {
 		switch kind {
-		case "arrayValue":
-			var list struct {
-				Values []otlpValue `json:"values"`
+		case "arrayValue", "kvlistValue":
+			var text []byte
+			if text, err = appendOTLP(nil, b); err == nil {
+				*v = otlpValue(alias(text))
 			}
-			if err := decode(value, &list); err != nil {
-				return err
-			}
-			parts := make([]string, len(list.Values))
-			for i, p := range list.Values {
-				parts[i] = string(p)
-			}
-			*v = otlpValue(strings.Join(parts, ","))
-		case "kvlistValue":
-			var list struct {
-				Values []otlpAttr `json:"values"`
-			}
-			if err := decode(value, &list); err != nil {
-				return err
-			}
-			parts := make([]string, len(list.Values))
-			for i, p := range list.Values {
-				parts[i] = p.Key + "=" + string(p.Value)
-			}
-			*v = otlpValue(strings.Join(parts, " "))
 		default:
 			*v = otlpValue(textOf(value))
 		}
-		return nil
+		return err
 	})
+}
+
+// appendOTLP appends the text of an AnyValue: "a,b" of an array, "key=a other=b" of a map.
+func appendOTLP(to, b []byte) (text []byte, err error) {
+	if len(b) == 0 || b[0] != '{' {
+		return append(to, textOf(b)...), nil
+	}
+	err = eachPair(b, func(kind string, value []byte) error {
+		if kind != "arrayValue" && kind != "kvlistValue" {
+			to = append(to, textOf(value)...)
+			return nil
+		}
+		items := member(value, "values")
+		if len(items) == 0 || items[0] != '[' {
+			return nil
+		}
+		from := len(to)
+		_, err := eachItem(items, 0, 0, func(i, depth int) (int, error) {
+			end, err := checkValue(items, i, depth)
+			if err != nil {
+				return 0, err
+			}
+			item := items[i:end]
+			if kind == "arrayValue" {
+				if len(to) > from {
+					to = append(to, ',')
+				}
+				to, err = appendOTLP(to, item)
+				return end, err
+			}
+			if len(to) > from {
+				to = append(to, ' ')
+			}
+			to = append(append(to, textOf(member(item, "key"))...), '=')
+			to, err = appendOTLP(to, member(item, "value"))
+			return end, err
+		})
+		return err
+	})
+	return to, err
 }
 
 type otlpResource struct {
@@ -176,7 +197,7 @@ func parseOTLPLogs(in *Input, out *Out) error {
 	return eachOTLP(in, out, func(r *otlpResource, s *otlpScope, l *otlpLog) int {
 		e := out.Event("log")
 		r.fill(e, s)
-		l.fill(e)
+		l.fill(e, out)
 		return 1
 	})
 }
@@ -193,7 +214,7 @@ type otlpLog struct {
 	SpanID       string     `json:"spanId"`
 }
 
-func (l *otlpLog) fill(e *pipeline.Event) {
+func (l *otlpLog) fill(e *pipeline.Event, out *Out) {
 	if t := otlpTime(l.Time); !t.IsZero() {
 		e.Time = t
 	} else if t := otlpTime(l.Observed); !t.IsZero() {
@@ -202,7 +223,7 @@ func (l *otlpLog) fill(e *pipeline.Event) {
 	otlpAttrs(e, l.Attributes)
 	e.Title = string(l.Body)
 	if l.EventName != "" {
-		e.Title = strings.TrimSpace(l.EventName + " " + e.Title)
+		e.Title = strings.TrimSpace(out.join(l.EventName, " ", e.Title))
 	}
 	e.Severity = otlpSeverity(string(l.Severity), l.SeverityText)
 	e.SrcIP = addrOf(first(e.Attr("client.address"), e.Attr("source.address")))
@@ -242,13 +263,13 @@ func parseOTLPMetrics(in *Input, out *Out) error {
 }
 
 type otlpMetric struct {
-	Name      string    `json:"name"`
-	Unit      string    `json:"unit"`
-	Gauge     *otlpData `json:"gauge"`
-	Sum       *otlpData `json:"sum"`
-	Histogram *otlpData `json:"histogram"`
-	Exp       *otlpData `json:"exponentialHistogram"`
-	Summary   *otlpData `json:"summary"`
+	Name      string   `json:"name"`
+	Unit      string   `json:"unit"`
+	Gauge     otlpData `json:"gauge"`
+	Sum       otlpData `json:"sum"`
+	Histogram otlpData `json:"histogram"`
+	Exp       otlpData `json:"exponentialHistogram"`
+	Summary   otlpData `json:"summary"`
 }
 
 type otlpData struct {
@@ -274,10 +295,7 @@ func (m *otlpMetric) events(out *Out, r *otlpResource, s *otlpScope) int {
 	for _, d := range [...]struct {
 		kind string
 		data *otlpData
-	}{{"gauge", m.Gauge}, {"sum", m.Sum}, {"histogram", m.Histogram}, {"exponential histogram", m.Exp}, {"summary", m.Summary}} {
-		if d.data == nil {
-			continue
-		}
+	}{{"gauge", &m.Gauge}, {"sum", &m.Sum}, {"histogram", &m.Histogram}, {"exponential histogram", &m.Exp}, {"summary", &m.Summary}} {
 		for i := range d.data.Points {
 			p := &d.data.Points[i]
 			e := out.Event("metric")

@@ -86,9 +86,9 @@ type Out struct {
 	ids     pipeline.IDPrefix // of the record's coordinates, or of the piece's content
 	idsMade bool
 	kinds   lastKind
-	scratch any    // see the function
-	lists   []list // of scratch
-	text    []byte // what join gave out, and room for more; never written twice
+	scratch any     // see the function
+	memory  *memory // of scratch
+	text    []byte  // what join gave out, and room for more; never written twice
 }
 
 // Event appends an event of the given type (empty: the format's first) and returns it for the format to fill. The
@@ -277,7 +277,7 @@ func (p *Parser) Process(_ context.Context, b *pipeline.Batch) error {
 func (p *Parser) record(b *pipeline.Batch, i int) {
 	r := &b.Records[i]
 	o := &p.out
-	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], keyIDs: o.keyIDs, named: o.named[:0], ids: o.ids, scratch: o.scratch, lists: o.lists, text: o.text}
+	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], keyIDs: o.keyIDs, named: o.named[:0], ids: o.ids, scratch: o.scratch, memory: o.memory, text: o.text}
 	failed := len(b.Failures)
 	o.arrival = r.Time
 	for i := range r.Headers { // an envelope of CloudEvents in headers, around what another format reads
