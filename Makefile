@@ -107,6 +107,10 @@ oracles: ## the rule engine against slow and plain versions of itself, over 10,0
 bench: ## benchmarks of the hot paths, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: bench-parse
+bench-parse: ## how fast every source format is read, beside encoding/json, with allocations
+	$(GO) run ./bench/parse
+
 .PHONY: bench-ingest
 bench-ingest: deps build ## tocsin as shipped, Kafka to ClickHouse: events/s, CPU and memory
 	$(GO) run ./bench/ingest

@@ -592,7 +592,7 @@ func eachItem(b []byte, i, depth int, f func(i, depth int) (int, error)) (end in
 
 // blank returns the index of the first byte from i on that is not blank.
 func blank(b []byte, i int) int {
-	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
+	for i < len(b) && b[i] <= ' ' && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
 		i++
 	}
 	return i

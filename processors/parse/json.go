@@ -111,6 +111,9 @@ func parseTime(s string) time.Time {
 	if s == "" {
 		return time.Time{}
 	}
+	if digits(s) == len(s) {
+		return storable(unixTime(s))
+	}
 	if t, ok := isoTime(s); ok {
 		return storable(t)
 	}
@@ -157,10 +160,11 @@ func isoTime(s string) (time.Time, bool) {
 			nanos += int(rest[0]-'0') * unit
 		}
 	}
-	t := time.Date(part[0], time.Month(part[1]), part[2], part[3], part[4], part[5], nanos, time.UTC)
-	if t.Day() != part[2] && part[5] < 60 {
+	if part[2] > daysIn(part[0], part[1]) {
 		return time.Time{}, false // 30 February
 	}
+	seconds := ((dayNumber(part[0], part[1], part[2])*24+part[3])*60+part[4])*60 + part[5]
+	t := time.Unix(int64(seconds), int64(nanos)).UTC()
 	switch rest = strings.TrimPrefix(rest, " "); rest {
 	case "", "Z", "z", "UTC", "GMT":
 		return t, true
@@ -183,6 +187,30 @@ func isoTime(s string) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	return t.Add(sign * (time.Duration(h)*time.Hour + time.Duration(m)*time.Minute)), true
+}
+
+// daysIn returns how many days a month has.
+func daysIn(year, month int) int {
+	switch month {
+	case 2:
+		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+			return 29
+		}
+		return 28
+	case 4, 6, 9, 11:
+		return 30
+	}
+	return 31
+}
+
+// dayNumber returns the days from 1970 to a date of the Gregorian calendar: time.Date does it for any calendar's mistakes,
+// and takes three times as long. The year is taken to begin in March, so that a leap day is its last.
+func dayNumber(year, month, day int) int {
+	if month <= 2 {
+		year--
+		month += 12
+	}
+	return 365*year + year/4 - year/100 + year/400 + (153*(month-3)+2)/5 + day - 1 - 719468
 }
 
 // storable returns t, or none where a DateTime64 could not hold it.

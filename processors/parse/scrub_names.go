@@ -59,6 +59,17 @@ var secretEnds = func() (ends [32][32]bool) {
 	return ends
 }()
 
+// secretEnds3 are the last three letters of names of secrets, in the low five bits of either case.
+var secretEnds3 = func() (ends [32][32][32]bool) {
+	for _, names := range secretNames {
+		for _, n := range names {
+			end := n.name[len(n.name)-3:]
+			ends[end[2]&31][end[1]&31][end[0]&31] = true
+		}
+	}
+	return ends
+}()
+
 type secretName struct {
 	name  string
 	class secrecy
@@ -67,8 +78,11 @@ type secretName struct {
 // named looks for a secret's name before the separator at s[i] and masks the value that begins at or after s[from].
 func (c *scrubber) named(i, from int) int {
 	s := c.s
-	if i > 3 && s[i-1] == '"' && s[i-2] != '\\' && !secretEnds[s[i-2]&31][s[i-3]&31] {
-		return i + 1 // most keys of JSON
+	if i > 4 && s[i-1] == '"' && s[i-2] != '\\' {
+		last, before, third := s[i-2], s[i-3], s[i-4]
+		if !secretEnds[last&31][before&31] || before >= 'A' && third >= 'A' && third != '_' && third != '\\' && before != '_' && !secretEnds3[last&31][before&31][third&31] {
+			return i + 1 // most keys of JSON
+		}
 	}
 	k := c.key(i)
 	if k.class == notSecret {

@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -187,5 +188,23 @@ func BenchmarkScrubLog(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		p.scrub(log)
+	}
+}
+
+// TestPairsMissNothing holds the search by pairs to the one by single bytes, over texts of what triggers are made of.
+func TestPairsMissNothing(t *testing.T) {
+	const alphabet = `="':>%/\-AJKSeEbByQ~_.z27d p{x`
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		text := make([]byte, random.IntN(40))
+		for i := range text {
+			text[i] = alphabet[random.IntN(len(alphabet))]
+		}
+		s := string(text)
+		for i := range s {
+			if got, want := nextTrigger(s, i), triggerIn(s, i, len(s)); got != want {
+				t.Fatalf("%q from %d: a trigger ends at %d, found at %d", s, i, want, got)
+			}
+		}
 	}
 }

@@ -37,7 +37,7 @@ var (
 )
 
 func isVPCHeader(l string) bool {
-	return strings.Contains(l, "srcaddr") && strings.Contains(l, "dstaddr") && strings.Contains(l, "start")
+	return digits(l) == 0 && strings.Contains(l, "srcaddr") && strings.Contains(l, "dstaddr") && strings.Contains(l, "start")
 }
 
 // vpcDefault returns the columns of a line that has no header before it, nil where they cannot be told.
@@ -47,7 +47,11 @@ func vpcDefault(l string) []string {
 	case n == len(vpcColumns) && strings.HasPrefix(l, "2 ") && isVPCStatus(lastWord(l)) && !strings.Contains(l, "  "):
 		return vpcColumns
 	case n == len(tgwColumns) && digits(l) > 0 && digits(l) <= 2:
-		if fields := strings.Fields(l); len(fields) == len(tgwColumns) && isVPCStatus(fields[25]) {
+		rest := l
+		for range 25 { // log-status is the 26th
+			_, rest, _ = strings.Cut(rest, " ")
+		}
+		if isVPCStatus(firstWord(rest)) {
 			return tgwColumns
 		}
 	}
