@@ -17,7 +17,7 @@ import (
 func TestLogLinesAllocateLittle(t *testing.T) {
 	for name, ceiling := range map[string]float64{
 		"suricata-eve": 1, "zeek": 1, "vpc-flow-logs": 2, "netflow": 2, "access-log": 1, "falco": 2, "influx-line": 2, "sshd-auth": 1,
-		"syslog": 1, "prometheus-text": 1, "linux-auditd": 2, "wazuh-alerts": 2, "go-test-json": 2, "otlp-metrics": 1, "ecs": 2,
+		"syslog": 1, "prometheus-text": 1, "wazuh-alerts": 2, "go-test-json": 2, "otlp-metrics": 1, "ecs": 2,
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := New(Config{FingerprintKey: "test"})
