@@ -34,6 +34,7 @@ demo: deps build ## play the storyline on an embedded Kafka and ClickHouse, and 
 .PHONY: test
 test: deps ## all tests; nothing is needed but what this fetches
 	$(GO) test -shuffle=on -timeout 10m ./...
+	$(GO) test -tags synctests -run 'TestModel$$' ./pipeline/kafka
 
 .PHONY: race
 race: deps ## all tests with the race detector; needs gcc
@@ -90,6 +91,11 @@ $(KAFKA_LIBS): cmd/tocsin/testdata/kafka/pom.xml
 .PHONY: faults
 faults: ## every kind of Kafka's requests fails with every error
 	$(GO) test -run TestFaults -parallel 16 ./pipeline/kafka -thorough
+
+.PHONY: model
+model: ## 1,000 schedules of crashes, rebalances and faults on a clock of their own; then each protection taken out, which must show
+	$(GO) test -tags synctests -run 'TestModel$$' -v -timeout 30m ./pipeline/kafka -seeds 1000
+	$(GO) test -tags synctests -run TestModelNeedsEachProtection -v -timeout 30m ./pipeline/kafka -mutations 300
 
 .PHONY: kills
 kills: deps ## kill the pipeline 200 times at random, under load

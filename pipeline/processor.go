@@ -46,6 +46,9 @@ type Chunk struct {
 	Span
 	// Epoch tells a deliberate second reading of the same offsets (a backfill) from a replay.
 	Epoch int
+	// Planned is when the chunk was first about to be sent, by whoever did so; zero for chunks that nobody plans. What was
+	// planned long ago may be stored already, under a name that the warehouse has forgotten by now.
+	Planned time.Time
 }
 
 // Publisher sends what a batch has to say to other topics: signals and dead letters.

@@ -101,6 +101,10 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 			}
 			w.quiet = 0
 			last := len(in) == 0
+			if from := b.Span().From; from < w.to {
+				b.Release()
+				return &Permanent{fmt.Errorf("offset %d comes after offset %d: the topic has lost records and begins again before what is stored", from, w.to-1)}
+			}
 			for b != nil {
 				var rest *Batch
 				if plan != nil && b.Span().To > plan.To {
@@ -227,12 +231,12 @@ func (w *Worker) flush(ctx context.Context, plan *Chunk) error {
 	if w.to == w.next && plan == nil {
 		return nil
 	}
-	c := Chunk{Span{w.Partition, w.next, w.to}, w.Epoch}
 	started := time.Now()
+	c := Chunk{Span{w.Partition, w.next, w.to}, w.Epoch, started}
 	rows, _ := w.Sink.Size()
 	if rows > 0 {
 		if plan != nil {
-			c.To = plan.To // by an earlier owner; the plan still stands in the committed metadata
+			c.To, c.Planned = plan.To, plan.Planned // by an earlier owner; the plan still stands in the committed metadata
 		} else if err := w.retry(ctx, "plan", func() error { return w.Offsets.Commit(ctx, w.Partition, c.From, &c) }); err != nil {
 			return err
 		}

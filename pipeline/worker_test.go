@@ -87,6 +87,22 @@ func TestWorkerStoresWhatItHoldsAtTheEnd(t *testing.T) {
 	}
 }
 
+// TestWorkerHaltsWhereTheTopicGoesBack: after an unclean election the offsets of what is stored come again, with other records.
+func TestWorkerHaltsWhereTheTopicGoesBack(t *testing.T) {
+	warehouse, offsets := pipelinetest.NewWarehouse(), pipelinetest.NewOffsets()
+	w, _ := newWorker(warehouse, offsets, pipeline.Limits{Rows: 2, Bytes: 1 << 20, Interval: time.Hour})
+	in := make(chan *pipeline.Batch, 2)
+	in <- batch(5, 6)
+	in <- batch(3)
+	var permanent *pipeline.Permanent
+	if err := w.Run(t.Context(), in, 5, nil); !errors.As(err, &permanent) || !strings.Contains(err.Error(), "offset 3 comes after offset 6") {
+		t.Errorf("ended with %v", err)
+	}
+	if next, _ := offsets.Position(); next != 7 {
+		t.Errorf("committed %d, want 7", next)
+	}
+}
+
 func TestWorkerRetriesUntilTheWarehouseIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		warehouse, offsets := pipelinetest.NewWarehouse(), pipelinetest.NewOffsets()

@@ -40,6 +40,8 @@ type Config struct {
 
 	TLS  pipeline.TLS `yaml:"tls"`
 	SASL SASL         `yaml:"sasl"`
+
+	more []kgo.Opt // of every client; tests put them on a network of their own
 }
 
 // SASL says who tocsin is.
@@ -76,7 +78,7 @@ func (c Config) options(log *zap.Logger) ([]kgo.Opt, error) {
 	if m := c.SASL.mechanism(); m != nil {
 		opts = append(opts, kgo.SASL(m))
 	}
-	return opts, nil
+	return append(opts, c.more...), nil
 }
 
 // member returns the options of a member of a group. Under the classic protocol it is a static one, and classic divides the

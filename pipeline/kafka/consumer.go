@@ -226,6 +226,9 @@ func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, assigned ma
 		c.fail(fmt.Errorf("read ids and offsets of topics: %w", err))
 		return
 	}
+	// The client remembers what was paused, also for one that had the partition before and lost it with a full queue.
+	client.ResumeFetchPartitions(assigned)
+	member, _ := client.GroupMetadata()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for topic, partitions := range assigned {
@@ -240,7 +243,7 @@ func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, assigned ma
 				c.fail(fmt.Errorf("start %s/%d: %w", topic, n, err))
 				return
 			}
-			w.Partition, w.Offsets = tp, c
+			w.Partition, w.Offsets = tp, &ownership{c.client, member}
 			start, _ := known.starts.Lookup(topic, n)
 			next, plan := start.Offset, (*pipeline.Chunk)(nil)
 			if o, ok := known.committed.Lookup(topic, n); ok && o.At >= 0 {
@@ -257,7 +260,7 @@ func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, assigned ma
 				defer cancel()
 				err := w.Run(workerCtx, p.in, next, plan)
 				err = errors.Join(err, w.Sink.Close())
-				if err != nil && !errors.Is(err, context.Canceled) {
+				if err != nil && workerCtx.Err() == nil {
 					c.fail(fmt.Errorf("%s/%d: %w", topic, n, err))
 				}
 			}()
@@ -334,13 +337,14 @@ type plan struct {
 	Version int   `json:"v"`
 	To      int64 `json:"to"`
 	Epoch   int   `json:"e,omitempty"`
+	Planned int64 `json:"t,omitempty"` // Unix seconds; 0 in those of earlier versions: long ago
 }
 
 func encodePlan(c *pipeline.Chunk) string {
 	if c == nil {
 		return ""
 	}
-	b, err := json.Marshal(plan{1, c.To, c.Epoch})
+	b, err := json.Marshal(plan{1, c.To, c.Epoch, c.Planned.Unix()})
 	if err != nil {
 		panic("BUG: " + err.Error())
 	}
@@ -353,13 +357,26 @@ func decodePlan(tp pipeline.TopicPartition, from int64, metadata string) *pipeli
 	if metadata == "" || json.Unmarshal([]byte(metadata), &p) != nil || p.Version != 1 {
 		return nil
 	}
-	return &pipeline.Chunk{Span: pipeline.Span{TopicPartition: tp, From: from, To: p.To}, Epoch: p.Epoch}
+	return &pipeline.Chunk{Span: pipeline.Span{TopicPartition: tp, From: from, To: p.To}, Epoch: p.Epoch, Planned: time.Unix(p.Planned, 0)}
 }
 
+// ownership is a partition as it was assigned to a member of the group. It implements pipeline.Offsets.
+type ownership struct {
+	client *kgo.Client
+	member string
+}
+
+// errTaken is of a member that the group has taken out and, without a word of that, in again under another id: the client does so
+// where it hears of it from a join. What it had may have had other owners in between.
+var errTaken = errors.New("the group has had this member out; its partitions may have had another owner since they were read")
+
 // Commit implements pipeline.Offsets.
-func (c *Consumer) Commit(ctx context.Context, tp pipeline.TopicPartition, next int64, chunk *pipeline.Chunk) error {
+func (o *ownership) Commit(ctx context.Context, tp pipeline.TopicPartition, next int64, chunk *pipeline.Chunk) error {
 	metadata := encodePlan(chunk)
 	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
+		if req.MemberID != o.member {
+			return errTaken
+		}
 		for i := range req.Topics {
 			for j := range req.Topics[i].Partitions {
 				req.Topics[i].Partitions[j].Metadata = &metadata
@@ -369,7 +386,7 @@ func (c *Consumer) Commit(ctx context.Context, tp pipeline.TopicPartition, next 
 	})
 	var failure error
 	offsets := map[string]map[int32]kgo.EpochOffset{tp.Topic: {tp.Partition: {Epoch: -1, Offset: next}}}
-	c.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+	o.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
 		failure = err
 		if resp == nil {
 			return
@@ -385,7 +402,8 @@ func (c *Consumer) Commit(ctx context.Context, tp pipeline.TopicPartition, next 
 	switch {
 	case failure == nil:
 		return nil
-	case errors.Is(failure, kerr.TopicAuthorizationFailed), errors.Is(failure, kerr.GroupAuthorizationFailed), errors.Is(failure, kerr.OffsetMetadataTooLarge):
+	case errors.Is(failure, kerr.TopicAuthorizationFailed), errors.Is(failure, kerr.GroupAuthorizationFailed), errors.Is(failure, kerr.OffsetMetadataTooLarge),
+		errors.Is(failure, errTaken), errors.Is(failure, kerr.FencedInstanceID): // another process has this one's name
 		return &pipeline.Permanent{Err: fmt.Errorf("commit offset %d: %w", next, failure)}
 	}
 	// All else is worth another try: a partition that was lost ends the worker by its context.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 
 	"github.com/tocsin-project/tocsin/pipeline"
@@ -33,7 +34,7 @@ type Detect struct {
 	gone   chan map[string][]int32
 
 	mu     sync.Mutex
-	owned  map[int32]bool // partitions
+	owned  map[int32]string // partitions, and the id that the group knew this member by when it gave them
 	ticked time.Time
 }
 
@@ -88,10 +89,10 @@ func newStage(cfg Config, instance string, now func() time.Time, log *zap.Logger
 	}
 	d := &Detect{
 		stage: st, cfg: cfg, group: cfg.Group + "-" + st.name, instance: instance, log: log.Named(st.name), now: now, source: "tocsin/" + instance,
-		states: map[int32]member{}, gone: make(chan map[string][]int32, 16), owned: map[int32]bool{},
+		states: map[int32]member{}, gone: make(chan map[string][]int32, 16), owned: map[int32]string{},
 	}
 	leave := func(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
-		d.own(gone, false)
+		d.disown(gone)
 		d.gone <- gone
 	}
 	if len(st.topics) > 1 { // the partitions of one number of all topics go to the same member
@@ -110,7 +111,7 @@ func newStage(cfg Config, instance string, now func() time.Time, log *zap.Logger
 		kgo.ProducerLinger(0),
 		// The changelog of a partition's state is the partition of the same number.
 		kgo.RecordPartitioner(partitioner{kgo.StickyKeyPartitioner(nil)}),
-		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, came map[string][]int32) { d.own(came, true) }),
+		kgo.OnPartitionsAssigned(d.own),
 		kgo.OnPartitionsRevoked(leave),
 		kgo.OnPartitionsLost(leave),
 	)...)
@@ -121,16 +122,33 @@ func newStage(cfg Config, instance string, now func() time.Time, log *zap.Logger
 }
 
 // own notes which partitions are this member's.
-func (d *Detect) own(changed map[string][]int32, yes bool) {
+func (d *Detect) own(_ context.Context, client *kgo.Client, came map[string][]int32) {
+	member, _ := client.GroupMetadata()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, n := range changed[d.stage.topics[0]] {
-		if yes {
-			d.owned[n] = true
-		} else {
-			delete(d.owned, n)
+	for _, n := range came[d.stage.topics[0]] {
+		d.owned[n] = member
+	}
+}
+
+func (d *Detect) disown(gone map[string][]int32) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, n := range gone[d.stage.topics[0]] {
+		delete(d.owned, n)
+	}
+}
+
+// taken returns errTaken where one of the partitions was given to this member under another id.
+func (d *Detect) taken(partitions map[int32][]*kgo.Record, member string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for n := range partitions {
+		if was, ok := d.owned[n]; ok && was != member {
+			return errTaken
 		}
 	}
+	return nil
 }
 
 // Run works until ctx ends or a transaction fails for good.
@@ -224,6 +242,7 @@ func (d *Detect) round(ctx context.Context, fetches kgo.Fetches, tick bool) erro
 		d.tick(produce)
 	}
 	failure = errors.Join(failure, sent.Err())
+	ctx = kgo.PreTxnCommitFnContext(ctx, func(req *kmsg.TxnOffsetCommitRequest) error { return d.taken(partitions, req.MemberID) })
 	committed, err := d.session.End(ctx, kgo.TransactionEndTry(failure == nil))
 	for p := range partitions {
 		if state, ok := d.states[p]; ok && committed {

@@ -349,9 +349,9 @@ func TestDetectEndsTheTransactionOfACrash(t *testing.T) {
 }
 
 func TestPlanSurvivesItsMetadata(t *testing.T) {
-	c := &pipeline.Chunk{Span: pipeline.Span{From: 7, To: 1 << 40}, Epoch: 3}
+	c := &pipeline.Chunk{Span: pipeline.Span{From: 7, To: 1 << 40}, Epoch: 3, Planned: time.Unix(1_800_000_000, 0)}
 	got := decodePlan(pipeline.TopicPartition{}, 7, encodePlan(c))
-	if got == nil || got.From != 7 || got.To != 1<<40 || got.Epoch != 3 {
+	if got == nil || got.From != 7 || got.To != 1<<40 || got.Epoch != 3 || !got.Planned.Equal(c.Planned) {
 		t.Fatalf("%+v", got)
 	}
 	for _, metadata := range []string{"", "member-id", `{"v":2,"to":9}`, strings.Repeat("{", 100)} {

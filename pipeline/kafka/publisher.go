@@ -18,6 +18,7 @@ import (
 type Producer struct {
 	client     *kgo.Client
 	partitions int32 // of the signals topic
+	failed     sync.Once
 }
 
 // NewProducer connects and asks how many partitions the signals topic has. The topic must exist.
@@ -44,7 +45,7 @@ func NewProducer(ctx context.Context, cfg Config, log *zap.Logger) (*Producer, e
 		client.Close()
 		return nil, fmt.Errorf("read topic %s: %w", SignalsTopic, err)
 	}
-	return &Producer{client, int32(len(topics[SignalsTopic].Partitions))}, nil
+	return &Producer{client: client, partitions: int32(len(topics[SignalsTopic].Partitions))}, nil
 }
 
 // Close sends what is buffered, within ctx, and ends.
@@ -139,23 +140,41 @@ func (w *WorkerPublisher) Watermark(ctx context.Context, tp pipeline.TopicPartit
 	return nil
 }
 
+// send hands a record over. What the worker has handed over is sent even when that is ended: the client would fail the whole
+// batch, with other workers' records in it.
+//
+// Detect takes signals of an input partition in their order and drops those before the last, as repetitions. So nothing may
+// follow a record that the broker has refused: all that waits is given up, and whoever reads the partitions next sends it again.
 func (w *WorkerPublisher) send(ctx context.Context, r *kgo.Record) {
 	w.pending.Add(1)
-	w.producer.client.Produce(ctx, r, func(_ *kgo.Record, err error) {
+	w.producer.client.Produce(context.WithoutCancel(ctx), r, func(_ *kgo.Record, err error) {
 		if err != nil {
 			w.mu.Lock()
 			if w.err == nil {
 				w.err = fmt.Errorf("produce to %s: %w", r.Topic, err)
 			}
 			w.mu.Unlock()
+			w.producer.failed.Do(func() { go w.producer.giveUp() })
 		}
 		w.pending.Done()
 	})
 }
 
+// giveUp fails all that waits to be sent, and what is handed over meanwhile.
+func (p *Producer) giveUp() { _ = p.client.AbortBufferedRecords(context.Background()) } // fails with its context only
+
 // Flush implements pipeline.Publisher.
-func (w *WorkerPublisher) Flush(context.Context) error {
-	w.pending.Wait()
+func (w *WorkerPublisher) Flush(ctx context.Context) error {
+	sent := make(chan struct{})
+	go func() {
+		w.pending.Wait()
+		close(sent)
+	}()
+	select {
+	case <-sent:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.err

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -16,24 +17,85 @@ import (
 // ErrCrash is what a step returns that a test lets the process die in.
 var ErrCrash = &pipeline.Permanent{Err: errors.New("crash")}
 
-// Warehouse stores rows. It outlives the sinks that write to it.
-type Warehouse struct {
-	mu     sync.Mutex
-	chunks map[string][]int64 // offsets of the rows, by the chunk's name
+// Row is the record that a row stems from.
+type Row struct {
+	Topic     string
+	Partition int32
+	Offset    int64
 }
 
-// NewWarehouse returns an empty one.
-func NewWarehouse() *Warehouse { return &Warehouse{chunks: map[string][]int64{}} }
+// Warehouse is a table and a view of it that counts rows, as ClickHouse keeps them: each remembers the tokens of the last
+// blocks that it took, and takes no block under one of those again. A block that the table knows is offered to the view all
+// the same, which decides for itself. That the real one does so too is tested where that is at hand, in pipeline/clickhouse.
+// A Warehouse outlives the sinks that write to it.
+type Warehouse struct {
+	// Window and ViewWindow are how many tokens the table and the view remember.
+	Window, ViewWindow int
 
-// Offsets returns how many rows of each offset are stored.
-func (w *Warehouse) Offsets() map[int64]int {
+	mu          sync.Mutex
+	table, view tokens
+	rows        map[Row]int
+	counted     int
+}
+
+// NewWarehouse returns an empty one, with the windows of tocsin's tables.
+func NewWarehouse() *Warehouse {
+	return &Warehouse{Window: 10_000, ViewWindow: 10_000, rows: map[Row]int{}}
+}
+
+// tokens are those of the last blocks, the oldest first.
+type tokens []string
+
+// take reports whether the token is none of those, and remembers it.
+func (t *tokens) take(token string, window int) bool {
+	if slices.Contains(*t, token) {
+		return false
+	}
+	*t = append(*t, token)
+	*t = (*t)[max(0, len(*t)-window):]
+	return true
+}
+
+// Insert stores a block.
+func (w *Warehouse) Insert(token string, rows []Row) {
+	w.InsertHalf(token, rows)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := map[int64]int{}
-	for _, rows := range w.chunks {
-		for _, o := range rows {
-			n[o]++
+	if w.view.take(token, w.ViewWindow) {
+		w.counted += len(rows)
+	}
+}
+
+// InsertHalf stores a block in the table only: the server ends, or the view fails, before that has it.
+func (w *Warehouse) InsertHalf(token string, rows []Row) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.table.take(token, w.Window) {
+		for _, r := range rows {
+			w.rows[r]++
 		}
+	}
+}
+
+// Rows returns how often each row is stored.
+func (w *Warehouse) Rows() map[Row]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.rows)
+}
+
+// Counted returns how many rows the view has counted.
+func (w *Warehouse) Counted() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.counted
+}
+
+// Offsets returns how many rows of each offset are stored, where there is one partition.
+func (w *Warehouse) Offsets() map[int64]int {
+	n := map[int64]int{}
+	for row, stored := range w.Rows() {
+		n[row.Offset] += stored
 	}
 	return n
 }
@@ -45,14 +107,16 @@ type Sink struct {
 	Fail func(stored bool) error
 	// Refuse tells which offsets' rows the warehouse refuses. nil refuses none.
 	Refuse func(offset int64) bool
-	rows   []int64
+	// Insert sends a block in place of the Warehouse; nil for that one. It may keep the rows.
+	Insert func(ctx context.Context, c pipeline.Chunk, rows []Row) error
+	rows   []Row
 }
 
 // Append implements pipeline.Sink.
 func (s *Sink) Append(b *pipeline.Batch) error {
 	for i := range b.Events {
-		if b.Events[i].Dropped() == "" {
-			s.rows = append(s.rows, b.Events[i].Offset)
+		if e := &b.Events[i]; e.Dropped() == "" {
+			s.rows = append(s.rows, Row{b.Topic, b.Partition, e.Offset})
 		}
 	}
 	return nil
@@ -62,7 +126,7 @@ func (s *Sink) Append(b *pipeline.Batch) error {
 func (s *Sink) Size() (rows, bytes int) { return len(s.rows), 100 * len(s.rows) }
 
 // Flush implements pipeline.Sink.
-func (s *Sink) Flush(_ context.Context, c pipeline.Chunk) error {
+func (s *Sink) Flush(ctx context.Context, c pipeline.Chunk) error {
 	if s.Fail != nil {
 		if err := s.Fail(false); err != nil {
 			return err
@@ -70,9 +134,9 @@ func (s *Sink) Flush(_ context.Context, c pipeline.Chunk) error {
 	}
 	if s.Refuse != nil {
 		refused := &pipeline.Refused{}
-		s.rows = slices.DeleteFunc(s.rows, func(o int64) bool {
-			if s.Refuse(o) {
-				refused.Letters = append(refused.Letters, pipeline.DeadLetter{Topic: c.Topic, Partition: c.Partition, Offset: o, Stage: "sink"})
+		s.rows = slices.DeleteFunc(s.rows, func(r Row) bool {
+			if s.Refuse(r.Offset) {
+				refused.Letters = append(refused.Letters, pipeline.DeadLetter{Topic: c.Topic, Partition: c.Partition, Offset: r.Offset, Stage: "sink"})
 				return true
 			}
 			return false
@@ -81,12 +145,13 @@ func (s *Sink) Flush(_ context.Context, c pipeline.Chunk) error {
 			return refused
 		}
 	}
-	name := fmt.Sprintf("%s/%d/%d-%d/e%d", c.Topic, c.Partition, c.From, c.To, c.Epoch)
-	s.Warehouse.mu.Lock()
-	if _, known := s.Warehouse.chunks[name]; !known {
-		s.Warehouse.chunks[name] = append([]int64(nil), s.rows...)
+	if s.Insert != nil {
+		if err := s.Insert(ctx, c, slices.Clone(s.rows)); err != nil {
+			return err
+		}
+	} else {
+		s.Warehouse.Insert(fmt.Sprintf("%s/%d/%d-%d/e%d", c.Topic, c.Partition, c.From, c.To, c.Epoch), s.rows)
 	}
-	s.Warehouse.mu.Unlock()
 	if s.Fail != nil {
 		if err := s.Fail(true); err != nil {
 			return err
