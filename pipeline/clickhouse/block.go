@@ -43,6 +43,7 @@ type block[R any] struct {
 type origin struct {
 	offset int64
 	millis int64 // its Kafka time, since 1970
+	day    int64 // of the row's event, as dayOf has it; 0 where the table has no events
 }
 
 func newBlock[R any](t *table[R]) *block[R] {
@@ -77,7 +78,7 @@ func (b *block[R]) add(r *R, from origin) error {
 
 // size returns the bytes that the rows take in memory.
 func (b *block[R]) size() int {
-	n := 16 * len(b.origins)
+	n := 24 * len(b.origins)
 	for _, size := range b.sizes {
 		n += size()
 	}

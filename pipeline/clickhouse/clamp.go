@@ -35,7 +35,7 @@ type days struct {
 // replayed has the same rows in the same order, and so the same times.
 func (d *days) clamp(t, ingest time.Time) (_ time.Time, ok bool) {
 	t, ok = clampTime(t, ingest)
-	day := min(max(t.UnixMilli(), 0), lastMilli) / (24 * time.Hour).Milliseconds()
+	day := dayOf(t)
 	if n := len(d.seen); n > 0 && d.seen[n-1] == day {
 		return t, ok
 	}
@@ -50,4 +50,9 @@ func (d *days) clamp(t, ingest time.Time) (_ time.Time, ok bool) {
 	}
 	d.seen = append(d.seen, day)
 	return t, ok
+}
+
+// dayOf returns the day that a row of time t is stored under, since 1970.
+func dayOf(t time.Time) int64 {
+	return min(max(t.UnixMilli(), 0), lastMilli) / (24 * time.Hour).Milliseconds()
 }

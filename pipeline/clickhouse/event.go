@@ -129,7 +129,7 @@ func (s *EventSink) Append(b *pipeline.Batch) error {
 		if t, ok := s.days.clamp(e.Time, e.IngestTime); !ok {
 			row = s.skewed(e, t)
 		}
-		if err := s.add(row, origin{e.Offset, e.IngestTime.UnixMilli()}); err != nil {
+		if err := s.add(row, origin{e.Offset, e.IngestTime.UnixMilli(), dayOf(row.Time)}); err != nil {
 			b.Fail(pipeline.Failure{Record: b.RecordIndex(e), Stage: "sink", Source: strings.Clone(e.Source), Reason: err.Error(), Data: []byte(e.Raw)})
 		}
 	}

@@ -26,7 +26,7 @@ func (s *recordSink[R]) Append(b *pipeline.Batch) error {
 	for i := range b.Records {
 		row, err := s.decode(&b.Records[i])
 		if err == nil {
-			err = s.add(row, origin{b.Records[i].Offset, b.Records[i].Time.UnixMilli()})
+			err = s.add(row, origin{offset: b.Records[i].Offset, millis: b.Records[i].Time.UnixMilli()})
 		}
 		if err != nil {
 			b.Fail(pipeline.Failure{Record: i, Stage: "sink", Reason: err.Error(), Data: slices.Clone(b.Records[i].Value)})
