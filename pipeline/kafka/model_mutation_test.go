@@ -34,7 +34,6 @@ var mutations = []mutation{
 	{name: "each attempt has a token of its own", token: func(token string, _ pipeline.Chunk, _ []pipelinetest.Row) string {
 		return fmt.Sprint(token, attempts.Add(1))
 	}},
-	{name: "the token has no end", token: func(_ string, c pipeline.Chunk, _ []pipelinetest.Row) string { return fmt.Sprint(c.Partition, c.From) }},
 	{name: "the table remembers no token", warehouse: func(w *pipelinetest.Warehouse) { w.Window = 0 }},
 	{name: "the view remembers no token", warehouse: func(w *pipelinetest.Warehouse) { w.ViewWindow = 0 }},
 	{name: "any member may commit", broker: rewrite(kmsg.OffsetCommit, func(c *kfake.Cluster, req *kmsg.OffsetCommitRequest) {

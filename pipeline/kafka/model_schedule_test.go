@@ -106,11 +106,17 @@ func schedule(rng *rand.Rand) []op {
 	for range 4 + rng.IntN(8) {
 		name := processNames[rng.IntN(len(processNames))]
 		pause := time.Duration(rng.IntN(12_000)) * time.Millisecond
-		switch rng.IntN(12) {
-		case 0, 1:
-			add(fmt.Sprintf("%s crashes and is back after %v", name, pause/4), func(m *model) { m.end(name, (*process).crash, pause/4) })
+		switch rng.IntN(14) {
+		case 0:
+			add(fmt.Sprintf("%s is started, if it is not there", name), func(m *model) {
+				if m.current(name) == nil {
+					m.start(name)
+				}
+			})
+		case 1:
+			add(fmt.Sprintf("%s crashes and is back after %v", name, pause/4), func(m *model) { m.end(m.current(name), (*process).crash, pause/4, nil) })
 		case 2:
-			add(fmt.Sprintf("%s is ended and is back after %v", name, pause), func(m *model) { m.end(name, func(p *process) { p.cancel() }, pause) })
+			add(fmt.Sprintf("%s is ended and is back after %v", name, pause), func(m *model) { m.end(m.current(name), func(p *process) { p.cancel() }, pause, nil) })
 		case 3:
 			add(fmt.Sprintf("%s freezes for %v", name, pause), func(m *model) { m.freeze(name, pause) })
 		case 4:
@@ -119,36 +125,46 @@ func schedule(rng *rand.Rand) []op {
 				m.start(name)
 			})
 		case 5:
+			add("signals cannot be produced for a while", func(m *model) {
+				m.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: SignalsTopic, Err: kerr.NotLeaderForPartition, Count: 20})
+			})
+			fallthrough
+		case 6:
 			add(fmt.Sprintf("%s loses its connections", name), func(m *model) {
 				if p := m.current(name); p != nil {
 					p.disconnect()
 				}
 			})
-		case 6:
-			add("coordinators move", func(m *model) { m.cluster.RehashCoordinators() })
 		case 7:
+			add("coordinators move", func(m *model) { m.cluster.RehashCoordinators() })
+		case 8:
 			topic, p, node := []string{"raw", SignalsTopic, StateTopic}[rng.IntN(3)], rng.Int32N(modelPartitions), rng.Int32N(2)
 			add(fmt.Sprintf("%s/%d moves to broker %d", topic, p, node), func(m *model) { _ = m.cluster.MoveTopicPartition(topic, p, node) })
-		case 8:
+		case 9:
 			fault := kfake.Fault{Keys: []kmsg.Key{faultable[rng.IntN(len(faultable))]}, Err: faults[rng.IntN(len(faults))], Count: 1 + rng.IntN(2)}
 			if fault.Keys[0] == kmsg.Produce {
 				fault.Topic = []string{SignalsTopic, StateTopic, DeskTopic}[rng.IntN(3)] // the test itself produces as well
 				fault.Err = produceFaults[rng.IntN(len(produceFaults))]
 			}
 			add(fmt.Sprintf("%d requests of kind %s fail: %s %s", fault.Count, fault.Keys[0].Name(), fault.Err.Message, fault.Topic), func(m *model) { m.cluster.Fault(fault) })
-		case 9:
+		case 10:
 			if !compacts {
 				continue
 			}
-			add("raw is compacted", func(m *model) {
-				m.mu.Lock()
-				m.compacted = true
-				m.mu.Unlock()
-				m.cluster.Compact()
-			})
+			add("raw is compacted", (*model).compact)
 		default:
-			mood := mood{becomes[rng.IntN(len(becomes))], 2 * pause}
-			add("the next block is "+mood.what, func(m *model) {
+			mood := mood{what: becomes[rng.IntN(len(becomes))], wait: 2 * pause}
+			text := "the next block is " + mood.what
+			if rng.IntN(2) == 0 {
+				text += fmt.Sprintf(", its process crashes and is back after %v", pause/4)
+				mood.wait /= 8
+				mood.then = func(m *model, p *process) { m.end(p, (*process).crash, pause/4, nil) }
+				if compacts {
+					text += ", when raw is compacted"
+					mood.then = func(m *model, p *process) { m.end(p, (*process).crash, pause/4, (*model).compact) }
+				}
+			}
+			add(text, func(m *model) {
 				m.mu.Lock()
 				defer m.mu.Unlock()
 				m.moods = append(m.moods, mood)
@@ -183,22 +199,32 @@ func (m *model) current(name string) *process {
 	return m.running[name]
 }
 
-// end ends a process in that way and starts another after a pause.
-func (m *model) end(name string, how func(*process), pause time.Duration) {
-	p := m.current(name)
+// end ends a process in that way and starts another of its name after a pause, and after what is to be done before that.
+func (m *model) end(p *process, how func(*process), pause time.Duration, before func(*model)) {
 	if p == nil {
-		m.start(name)
 		return
 	}
 	m.mu.Lock()
-	delete(m.running, name)
+	if m.running[p.name] == p {
+		delete(m.running, p.name)
+	}
 	m.mu.Unlock()
 	how(p)
 	m.after(pause, func() {
-		if m.current(name) == nil {
-			m.start(name)
+		if before != nil {
+			before(m)
+		}
+		if m.current(p.name) == nil {
+			m.start(p.name)
 		}
 	})
+}
+
+func (m *model) compact() {
+	m.mu.Lock()
+	m.compacted = true
+	m.mu.Unlock()
+	m.cluster.Compact()
 }
 
 func (m *model) freeze(name string, pause time.Duration) {

@@ -350,6 +350,7 @@ func (loginEach) Process(_ context.Context, b *pipeline.Batch) error {
 type mood struct {
 	what string
 	wait time.Duration
+	then func(*model, *process) // is done with its process afterwards; nil for nothing
 }
 
 const (
@@ -372,7 +373,7 @@ func (m *model) inserter(p *process) func(context.Context, pipeline.Chunk, []pip
 			token = m.without.token(token, c, rows)
 		}
 		m.mu.Lock()
-		now := mood{stored, 5 * time.Millisecond}
+		now := mood{what: stored, wait: 5 * time.Millisecond}
 		if len(m.moods) > 0 {
 			now, m.moods = m.moods[0], m.moods[1:]
 		}
@@ -386,6 +387,9 @@ func (m *model) inserter(p *process) func(context.Context, pipeline.Chunk, []pip
 				answer <- errors.New("connection reset")
 			}
 			time.Sleep(now.wait)
+			if now.then != nil {
+				defer now.then(m, p)
+			}
 			switch now.what {
 			case refused:
 				answer <- errors.New("connection refused")
