@@ -6,6 +6,8 @@ var operationFormats = []Format{
 	zeek,
 	vpcFlow,
 	netflow,
+	iperf,
+	ping,
 	accessLog,
 	k8sAudit,
 	cloudTrail,
