@@ -168,7 +168,7 @@ func (r *reader) keysOf(kind Kind) (known keys, required []string) {
 		known["trigger"] = func(n ast.Node) { r.step(n, Step{ID: "trigger"}) }
 		known["expect"] = func(n ast.Node) { r.step(n, Step{ID: "expect", Role: RoleExpect}) }
 		known["while"] = func(n ast.Node) { r.step(n, Step{ID: "while", Role: RoleWhile}) }
-		known["within"] = func(n ast.Node) { rule.Window = r.duration(n, "within", minWindow, maxWindow) }
+		known["within"] = func(n ast.Node) { rule.Window = r.duration(n, "within", minWindow, maxWithin) }
 		known["before"] = func(n ast.Node) { rule.Before = r.duration(n, "before", minWindow, maxWithin) }
 		known["lateness"] = func(n ast.Node) { rule.Lateness = r.duration(n, "lateness", minWindow, time.Hour) }
 		required = append(required, "expect", "within")

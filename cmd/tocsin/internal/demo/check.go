@@ -52,7 +52,7 @@ var Promised = []Promise{
 	{"C23", "sec"}, {"C23", "dev"},
 	{"C24", "sec"},
 	{"C25", "sec"}, {"C25", "dev"},
-	{"C26", "mon"}, {"C26", "ops"},
+	{"C26", "mon"}, {"C26", "ops"}, {"C26", "dev"},
 	{"C27", "sec"},
 	{"C28", "dev"}, {"C28", "ops"},
 }

@@ -13,6 +13,13 @@ import (
 
 // answers says for each question of sql/queries what its answer on the storyline holds; "" is no row at all.
 var answers = map[string]string{
+	"training":             " 1 [bob carol ",
+	"threat_models":        "git.example/acme/pay pay-api 0.75",
+	"tests_by_people":      "payments checkout by hand tina 0 1",
+	"scorecard":            "",
+	"probes":               badDigest,
+	"declared_against_use": "payments pay-api mem 512Mi",
+	"before_after":         "production pay-api " + badDigest + " 120 0 50",
 	"address":              "auth.failed failure db-1 svc_report 30",
 	"alert_duration":       "C02 sec 1 0",
 	"alert_evidence":       "git-hound-ezekg secret.detected 4 alice",

@@ -111,7 +111,9 @@ func (s *story) requirements() {
 		}
 		s.own(at(0, i), "inventory.declared", says, "artifact", tool, "title", "planned: "+tool)
 	}
-	s.own(at(0, 5), "threatmodel.updated", "", "service", "pay-api", "metric_name", "completeness", "metric_value", "0.75", "title", "threat model of pay-api: 3 of 4 questions answered")
+	s.own(at(0, 0), "threatmodel.updated", "", "service", "pay-api", "repo", "git.example/acme/pay", "metric_name", "completeness", "metric_value", "0.75", "title", "threat model of pay-api: 3 of 4 questions answered")
+	s.own(at(0, 6), "service.declared", "", "service", "pay-api", "title", "pay-api wants 512Mi", "attributes.declared.mem", "512Mi")
+	s.own(at(0, 7), "training.completed", "", "actor", "alice", "title", "secure coding")
 	for i, what := range []string{"session fixation in login", "verbose errors on /refund", "weak TLS on the admin port"} {
 		s.own(at(0, 10+i), "vulnerability.found", "", "title", what, "rule_id", fmt.Sprintf("pentest-%d", i+1), "severity_id", "3", "phase", "requirements", "service", "pay-api", "attributes.method", "pentest")
 	}
@@ -157,6 +159,7 @@ func (s *story) testing() {
 	s.jenkins(at(4, 0), "pay-build", 812, "UNSTABLE", "testing       Jenkins run 812: 214 unit tests, 1 failed and 2 flaky; security's routine sec-authz is missing")
 	s.add(at(4, 5), TopicCI, "812", "", junitSuite("pay-unit", s.time(at(4, 5)), 214, 1, 2), "tocsin_run_id", "jenkins/pay-build/812")
 	s.add(at(4, 10), TopicCI, "812", "", junitSuite("pay-ui", s.time(at(4, 10)), 12, 0, 0), "tocsin_run_id", "jenkins/pay-build/812")
+	s.own(at(4, 30), "testsuiterun.finished", "", "pipeline", "checkout by hand", "outcome", "success", "actor", "tina", "title", "checkout by hand", "attributes.test.trigger", "manual")
 	for i := range 5 {
 		s.issue(at(5, 2*i), "opened", 100+i)
 	}
@@ -169,7 +172,7 @@ func (s *story) packaging() {
 	s.add(at(6, 0), TopicCI, "813", "packaging     bundler-audit finds rack 2.2.3 vulnerable; security blocks it", bundlerAudit(s.time(at(6, 0))), "tocsin_run_id", "jenkins/pay-build/813")
 	s.add(at(6, 5), TopicCI, "813", "", dockerBench(s.time(at(6, 5))), "tocsin_host", "ci-2")
 	s.own(at(6, 30), "finding.blocked", "", "phase", "packaging", "purl", rack, "severity_id", "4", "title", "rack 2.2.3 is blocked (CVE-2022-30122)", "vuln_ids", "CVE-2022-30122", "actor", "sec:maria")
-	s.probe(at(6, 40), "", 0.4)
+	s.probe(at(6, 40), "", "", 0.4)
 	s.jenkins(at(6, 50), "pay-package", 813, "SUCCESS", "")
 	s.suricata(at(7, 0), "packaging     runner ci-2 sends 3 MiB to collector.bad.example", `"event_type":"dns","src_ip":"10.0.0.22","src_port":40000,"dest_ip":"10.0.0.2","dest_port":53,"proto":"UDP","host":"ci-2","dns":{"type":"query","rrname":"collector.bad.example","rrtype":"A"}`, runner...)
 	s.suricata(at(7, 2), "", `"event_type":"flow","src_ip":"10.0.0.22","src_port":40001,"dest_ip":"203.0.113.44","dest_port":443,"proto":"TCP","app_proto":"tls","host":"ci-2","flow":{"pkts_toserver":2200,"pkts_toclient":1100,"bytes_toserver":3145728,"bytes_toclient":4096,"state":"closed"}`, runner...)
@@ -186,6 +189,7 @@ func (s *story) release() {
 func (s *story) deployment() {
 	s.cdevent(at(10, 0), "service.deployed.0.2.0", "deployment    1.8.0 is deployed to production", "pay-api", `"environment":{"id":"production","source":"/argo"},"artifactId":"pkg:oci/pay-api@`+badDigest+`"`, "tocsin_commit_sha", mallorySHA)
 	s.suricata(at(10, 30), "", `"event_type":"dns","src_ip":"10.0.1.11","src_port":40010,"dest_ip":"10.0.0.2","dest_port":53,"proto":"UDP","host":"web-1","dns":{"type":"query","rrname":"telemetry.unknown.example","rrtype":"A"}`, service...)
+	s.own(at(10, 45), "metric", "", "service", "pay-api", "metric_name", "mem", "metric_value", "943718400", "phase", "operation", "title", "pay-api uses 900Mi")
 	s.own(at(11, 0), "chaos.started", "operation     chaos experiment exp-12 begins on web-2", "title", "exp-12: latency on web-2", "host", "web-2", "labels", "chaos:exp-12")
 	for i := range 120 {
 		s.access(at(13, 0)+time.Duration(i)*500*time.Millisecond, "web-1", 200+i%4/2*302) // every other one fails

@@ -25,18 +25,18 @@ func (s *story) habits() {
 		s.suricata(t, "", `"event_type":"dns","src_ip":"10.0.1.11","src_port":40010,"dest_ip":"10.0.0.2","dest_port":53,"proto":"UDP","host":"web-1","dns":{"type":"query","rrname":"db-1.internal.example","rrtype":"A"}`, service...)
 	}
 	for i := range 10 {
-		s.probe(at(1, 40)+time.Duration(i)*25*time.Second, "", 0.38+0.02*float64(i%3))
+		s.probe(at(1, 40)+time.Duration(i)*25*time.Second, "", "", 0.38+0.02*float64(i%3))
 	}
-	s.probe(at(8, 52), "packaging     1.8.0 reaches the registry ten times slower than the builds before", 4.1)
+	s.probe(at(8, 52), "packaging     1.8.0 reaches the registry ten times slower than the builds before", badDigest, 4.1)
 	for i := range 5 {
 		s.harborPull(at(4, 30)+time.Duration(i)*time.Second, "robot$ci", i, "")
 	}
 }
 
 // probe is how long a round trip to the registry takes while a build is packaged.
-func (s *story) probe(t time.Duration, says string, rtt float64) {
+func (s *story) probe(t time.Duration, says, digest string, rtt float64) {
 	s.own(t, "netprobe.finished", says, "metric_name", "net.rtt_ms", "metric_value", fmt.Sprintf("%.2f", rtt), "host", "ci-2", "phase", "packaging",
-		"artifact", "pay-api", "title", fmt.Sprintf("ci-2 to registry: rtt %.2f ms", rtt))
+		"artifact", "pay-api", "artifact_digest", digest, "title", fmt.Sprintf("ci-2 to registry: rtt %.2f ms", rtt))
 }
 
 // What a sensor's records are completed with by those who send them.
