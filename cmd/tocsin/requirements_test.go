@@ -53,6 +53,10 @@ func TestRequirements(t *testing.T) {
 				if !tests[what] {
 					t.Errorf("R%s: there is no %s", m[1], what)
 				}
+			case strings.HasPrefix(what, "mission/"):
+				if _, err := os.Stat("testdata/" + what + ".yaml"); err != nil {
+					t.Errorf("R%s: %v", m[1], err)
+				}
 			case strings.HasPrefix(what, "format:"):
 				if parse.Lookup(strings.TrimPrefix(what, "format:")) == nil {
 					t.Errorf("R%s: there is no %s", m[1], what)

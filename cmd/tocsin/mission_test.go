@@ -1,0 +1,324 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
+	"github.com/tocsin-project/tocsin/pipeline/kafka"
+	"github.com/tocsin-project/tocsin/sql"
+)
+
+// requirement is the acceptance check of one requirement of the mission, from testdata/mission/<id>.yaml. Everything it
+// sends has its id, in lower case, as project.
+type requirement struct {
+	id   string
+	Says string
+	// Input is what the tools send, at times after the start of the story.
+	Input []missionInput
+	// Answers are questions and what the warehouse must answer.
+	Answers []missionAnswer
+	// Alerts are all that the teams are told about the project, as "team rule severity" of the worst version; nil where
+	// that is not the point.
+	Alerts []string
+}
+
+// missionInput is a record in its tool's form, from a file or written out, or an event of ours. {i} in a text is the number
+// of the repetition, {at} its time in RFC 3339.
+type missionInput struct {
+	At      time.Duration
+	Repeat  int
+	Every   time.Duration
+	Source  string
+	Headers map[string]string
+	File    string // relative to processors/parse/testdata
+	Record  string
+	Event   map[string]string // columns and attributes.*
+}
+
+// missionAnswer is a query and the rows it must give: columns apart by a blank, rows by a new line.
+type missionAnswer struct {
+	SQL      string
+	Question string // of sql/queries, in place of SQL; With are its parameters, Pick the columns (and WHERE) to look at
+	Pick     string
+	With     map[string]string
+	Want     string
+	Holds    string // in place of Want: a row of the answer
+}
+
+const missionLength = 3 * time.Hour
+
+// TestMission sends what the requirements' checks send through one pipeline with the rules of the library, from Kafka to
+// ClickHouse and the teams' topics, and asks both. The checks share the pipeline and its clock, and nothing else.
+func TestMission(t *testing.T) {
+	t.Parallel()
+	requirements := readMission(t)
+	m := startMission(t)
+	m.send(t, requirements)
+	for _, r := range requirements {
+		t.Run(r.id, func(t *testing.T) {
+			for _, a := range r.Answers {
+				m.answers(t, r, a)
+			}
+			if r.Alerts != nil {
+				var got []string
+				for what, severity := range m.told[r.project()] {
+					got = append(got, fmt.Sprintf("%s %d", what, severity))
+				}
+				if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(r.Alerts))) {
+					t.Errorf("%s\nthe teams were told %q, want %q", r.Says, got, r.Alerts)
+				}
+			}
+		})
+	}
+}
+
+func readMission(t *testing.T) []requirement {
+	t.Helper()
+	paths, err := filepath.Glob("testdata/mission/R*.yaml")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no requirements: %v", err)
+	}
+	var all []requirement
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := requirement{id: strings.TrimSuffix(filepath.Base(path), ".yaml")}
+		if err := yaml.UnmarshalWithOptions(text, &r, yaml.Strict()); err != nil {
+			t.Fatalf("%s: %s", path, yaml.FormatError(err, false, true))
+		}
+		if len(r.Answers) == 0 && r.Alerts == nil {
+			t.Fatalf("%s asks nothing", path)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// mission is the pipeline that the requirements share.
+type mission struct {
+	start  time.Time
+	client *kgo.Client // writes records, reads the teams' topics
+	db     *clickhouse.DB
+	told   map[string]map[string]uint8 // by project, team and rule: the highest severity
+}
+
+func startMission(t *testing.T) *mission {
+	t.Helper()
+	cfg := DefaultConfig()
+	cfg.Instance, cfg.Admin.Listen = "mission", "127.0.0.1:0"
+	cfg.Kafka.Topics, cfg.Kafka.Partitions = []string{"events"}, 1
+	cfg.Alerts.PerMinute = 10_000
+	cfg.Flush.Interval = 100 * time.Millisecond
+	networks := filepath.Join(t.TempDir(), "networks.csv")
+	if err := os.WriteFile(networks, []byte("cidr,name\n10.0.0.0/8,ours\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Enrich.Networks = []string{networks}
+	servers, err := startServers(t.Context(), t.TempDir(), &cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(servers.stop)
+	a, err := newApp(t.Context(), cfg, time.Now, zaptest.NewLogger(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.run(ctx, kafka.AllRoles) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		a.close()
+	})
+	m := &mission{start: time.Now().UTC().Add(-missionLength).Truncate(time.Minute), db: a.db, told: map[string]map[string]uint8{}}
+	var topics []string
+	for _, team := range []string{"dev", "sec", "ops", "mon"} {
+		topics = append(topics, kafka.AlertsPrefix+team)
+	}
+	if m.client, err = kgo.NewClient(kgo.SeedBrokers(cfg.Kafka.Brokers...), kgo.ConsumeTopics(topics...), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.client.Close)
+	return m
+}
+
+// timed is a record and its place in the story.
+type timed struct {
+	at     time.Time
+	record *kgo.Record
+}
+
+// send writes all records in the order of their times, ends the story, and reads what the teams were told.
+func (m *mission) send(t *testing.T, requirements []requirement) {
+	t.Helper()
+	var all []timed
+	for _, r := range requirements {
+		for n, in := range r.Input {
+			for i := range max(in.Repeat, 1) {
+				at := m.start.Add(in.At + time.Duration(i)*in.Every)
+				all = append(all, timed{at, in.toRecord(t, r.project(), fmt.Sprintf("%s-%d-%d", r.id, n, i), at, i)})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b timed) int { return a.at.Compare(b.at) })
+	for _, one := range all {
+		m.client.Produce(t.Context(), one.record, func(_ *kgo.Record, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	// The first of these is of this minute: it ends every window of the story. What that raises comes before the second.
+	for n := range 2 {
+		end := missionInput{Event: map[string]string{"event_type": "secret.detected", "severity_id": "4", "title": "the end", "finding_key": strconv.Itoa(n + 1), "repo": fmt.Sprintf("git.example/the/end%d", n)}}
+		if err := m.client.ProduceSync(t.Context(), end.toRecord(t, fmt.Sprintf("end%d", n), "end", time.Now().UTC(), n)).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		for m.told[fmt.Sprintf("end%d", n)] == nil {
+			m.hear(t)
+		}
+	}
+}
+
+// hear reads what has come on the teams' topics.
+func (m *mission) hear(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	fetches := m.client.PollFetches(ctx)
+	if err := fetches.Err(); err != nil {
+		t.Fatalf("nothing comes any more on the teams' topics: %v", err)
+	}
+	fetches.EachRecord(func(rec *kgo.Record) {
+		a, err := pipeline.DecodeAlert(rec.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.told[a.Project] == nil {
+			m.told[a.Project] = map[string]uint8{}
+		}
+		what := a.Team + " " + a.Rule
+		m.told[a.Project][what] = max(m.told[a.Project][what], a.Severity)
+	})
+}
+
+func (r *requirement) project() string { return strings.ToLower(r.id) }
+
+// toRecord is the i-th repetition of an input, as Kafka has it. id tells an event of ours from all others of the project.
+func (in *missionInput) toRecord(t *testing.T, project, id string, at time.Time, i int) *kgo.Record {
+	t.Helper()
+	fill := func(text string) string {
+		return strings.NewReplacer("{i}", strconv.Itoa(i), "{at}", at.Format(time.RFC3339), "{unix}", strconv.FormatInt(at.Unix(), 10)).Replace(text)
+	}
+	rec := &kgo.Record{Topic: "events", Key: []byte(project), Timestamp: at}
+	header := func(key, value string) {
+		rec.Headers = append(rec.Headers, kgo.RecordHeader{Key: key, Value: []byte(fill(value))})
+	}
+	for key, value := range in.Headers {
+		header(key, value)
+	}
+	if in.Source != "" {
+		header("tocsin_source", in.Source)
+	}
+	switch {
+	case in.Event != nil:
+		data := map[string]string{"project": project}
+		for column, value := range in.Event {
+			data[column] = fill(value)
+		}
+		typ := data["event_type"]
+		delete(data, "event_type")
+		value, err := json.Marshal(map[string]any{
+			"specversion": "1.0", "type": "dev.tocsin." + typ, "id": id, "source": "/" + project,
+			"time": at.Format(time.RFC3339Nano), "datacontenttype": "application/json", "data": data,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		header("content-type", "application/cloudevents+json")
+		rec.Value = value
+	case in.File != "":
+		value, err := os.ReadFile(filepath.Join("../../processors/parse/testdata", in.File))
+		if err != nil {
+			t.Fatal(err)
+		}
+		header("tocsin_project", project)
+		rec.Value = value
+	default:
+		header("tocsin_project", project)
+		rec.Value = []byte(fill(in.Record))
+	}
+	return rec
+}
+
+// answers asks the warehouse until it says what it should; what comes from the topics may be a moment late.
+func (m *mission) answers(t *testing.T, r requirement, a missionAnswer) {
+	t.Helper()
+	query, params := a.SQL, map[string]any{"project": r.project()}
+	if a.Question != "" {
+		queries, err := sql.Queries()
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(queries, func(q sql.Query) bool { return q.Name == a.Question })
+		if i < 0 {
+			t.Fatalf("there is no question %q", a.Question)
+		}
+		query = strings.TrimSuffix(strings.TrimSpace(queries[i].Text), ";")
+		if a.Pick != "" {
+			columns, rest, _ := strings.Cut(a.Pick, " WHERE ")
+			query = "SELECT " + columns + " FROM (" + query + ")"
+			if rest != "" {
+				query += " WHERE " + rest
+			}
+		}
+		for _, p := range queries[i].Params {
+			params[p.Name] = p.Default
+		}
+		for name, value := range a.With {
+			params[name] = value
+		}
+	}
+	var got string
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		_, rows, err := m.db.QueryJSON(t.Context(), query, params, clickhouse.Limits{Rows: 1000, Time: time.Minute})
+		if err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+		var lines []string
+		for _, row := range rows {
+			var cells []string
+			for _, v := range row {
+				cells = append(cells, fmt.Sprint(v))
+			}
+			lines = append(lines, strings.Join(cells, " "))
+		}
+		got = strings.TrimSpace(strings.Join(lines, "\n"))
+		if a.Holds == "" && got == strings.TrimSpace(a.Want) || a.Holds != "" && slices.Contains(lines, a.Holds) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("%s\n%s%s\ngives\n%s\nwant\n%s%s", r.Says, a.Question, a.SQL, got, a.Want, a.Holds)
+			return
+		}
+	}
+}
