@@ -27,6 +27,9 @@ const (
 	SignalDismiss SignalKind = 4
 	// SignalForget: a person wants what was learnt of the key forgotten. It has no origin and moves no watermark.
 	SignalForget SignalKind = 5
+	// SignalQuarantine: ingest does not judge the rule any more, for the reason that is the first of Values. It has no origin
+	// and moves no watermark.
+	SignalQuarantine SignalKind = 6
 )
 
 // Signal is what ingest tells detect, and detect itself where a rule takes alerts of another: a step of a rule matched an
@@ -126,7 +129,7 @@ func DecodeSignal(b []byte) (Signal, error) {
 	s.Ingest = timeOf(d.varint())
 	switch s.Kind {
 	case SignalWatermark:
-	case SignalMatch, SignalAlert, SignalDismiss, SignalForget:
+	case SignalMatch, SignalAlert, SignalDismiss, SignalForget, SignalQuarantine:
 		s.Rule = d.str()
 		s.Version = int(d.varint())
 		s.Digest = d.uint64()

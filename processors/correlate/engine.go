@@ -286,6 +286,9 @@ func (e *Engine) Process(s *pipeline.Signal, out *pipeline.Output) {
 			e.end(k, out)
 		}
 		return
+	case pipeline.SignalQuarantine:
+		e.quarantined(r.rule, s, out)
+		return
 	}
 	if t < e.watermark-e.behind(r) {
 		e.stats.Late++

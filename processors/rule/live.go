@@ -27,7 +27,7 @@ type Live struct {
 	paths   []string
 	load    func() (*Set, error)
 	log     *zap.Logger
-	current atomic.Pointer[Set]
+	current atomic.Pointer[inUse]
 
 	// What the files looked like when they were read last, and at the last look. They are Run's alone.
 	tried, seen uint64
@@ -38,12 +38,15 @@ type Live struct {
 	reloads uint64
 	refused uint64
 	traffic traffic
+	// accounts of rules, and the definitions that are quarantined, by the rule's id.
+	accounts    map[string]*account
+	quarantined map[string]definition
 }
 
 // NewLive calls load, and again whenever a file at or below the paths has changed. A set that cannot be used at the start is
 // an error.
 func NewLive(paths []string, load func() (*Set, error), log *zap.Logger) (*Live, error) {
-	l := &Live{paths: paths, load: load, log: log,
+	l := &Live{paths: paths, load: load, log: log, accounts: map[string]*account{}, quarantined: map[string]definition{},
 		traffic: traffic{rules: map[string]*Counts{}, excepted: map[string]uint64{}, types: map[string]uint64{}, carried: map[typeField]bool{}}}
 	var err error
 	if l.tried, err = fingerprint(paths); err != nil {
@@ -61,15 +64,15 @@ func NewLive(paths []string, load func() (*Set, error), log *zap.Logger) (*Live,
 func (l *Live) use(set *Set) {
 	l.mu.Lock()
 	l.loaded, l.problem = time.Now(), nil
+	l.current.Store(&inUse{set, l.quarantinedOf(set)})
 	l.mu.Unlock()
-	l.current.Store(set)
 	if notes := set.Notes(); len(notes) > 1 { // the last one sums up
 		l.log.Warn("rules not in use, which tocsin rules check names", zap.String("reason", notes[len(notes)-1]))
 	}
 }
 
 // Set returns the set in use.
-func (l *Live) Set() *Set { return l.current.Load() }
+func (l *Live) Set() *Set { return l.current.Load().set }
 
 // NewMatcher returns a matcher for one worker. It judges each batch by the set that is in use when the batch begins.
 func (l *Live) NewMatcher() *Matcher {

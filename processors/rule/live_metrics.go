@@ -2,6 +2,7 @@ package rule
 
 import (
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -51,8 +52,8 @@ type traffic struct {
 	carried  map[typeField]bool // fields that an event of the type has carried
 }
 
-// take adds what a matcher has counted, and empties its counters.
-func (l *Live) take(m *Matcher) {
+// take adds what a matcher has counted, and empties its counters. It returns the rules that are quarantined for it.
+func (l *Live) take(m *Matcher) (quarantined []*Rule) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.traffic.events += m.events
@@ -66,6 +67,9 @@ func (l *Live) take(m *Matcher) {
 			l.traffic.rules[id] = total
 		}
 		total.add(c)
+		if c.Nanoseconds > 0 && l.charge(m.set.Rules[i], time.Duration(c.Nanoseconds)) {
+			quarantined = append(quarantined, m.set.Rules[i])
+		}
 		*c = Counts{}
 	}
 	m.counted = m.counted[:0]
@@ -85,6 +89,7 @@ func (l *Live) take(m *Matcher) {
 		}
 		t.events, t.news = 0, t.news[:0]
 	}
+	return quarantined
 }
 
 // heard returns how many events there were of the types that a step asks for, and which of the fields that it looks for a
@@ -134,6 +139,7 @@ var (
 	keylessMetric    = prometheus.NewDesc("tocsin_rule_keyless_total", "Matches with an empty part of the key: there is nothing to correlate by.", []string{"rule"}, nil)
 	errorsMetric     = prometheus.NewDesc("tocsin_rule_errors_total", "Expressions that ended with an error; the event did not match.", []string{"rule"}, nil)
 	secondsMetric    = prometheus.NewDesc("tocsin_rule_seconds_total", "Time spent on the rule's candidates, extrapolated from one event in 64.", []string{"rule"}, nil)
+	quarantineMetric = prometheus.NewDesc("tocsin_rule_quarantined", "1 while the rule is not judged, because it takes too much time.", []string{"rule"}, nil)
 	hitsMetric       = prometheus.NewDesc("tocsin_exception_hits_total", "Matches that the exception has kept from counting. 0 is one that nobody needs.", []string{"exception"}, nil)
 	expiresMetric    = prometheus.NewDesc("tocsin_exception_expires_timestamp_seconds", "When the exception ends.", []string{"exception"}, nil)
 	missingMetric    = prometheus.NewDesc("tocsin_rule_missing_field", "1 for a field that the rule looks for a value in, and that no event of the types it asks for has carried.", []string{"rule", "field"}, nil)
@@ -143,7 +149,7 @@ var (
 func (l *Live) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		loadedMetric, loadTimeMetric, failedMetric, reloadsMetric, eventsMetric, programsMetric, heardMetric, candidatesMetric, evaluatedMetric,
-		matchedMetric, exceptedMetric, hitsMetric, expiresMetric, keylessMetric, errorsMetric, secondsMetric, missingMetric,
+		matchedMetric, exceptedMetric, hitsMetric, expiresMetric, keylessMetric, errorsMetric, secondsMetric, quarantineMetric, missingMetric,
 	} {
 		ch <- d
 	}
@@ -183,6 +189,11 @@ func (l *Live) Collect(ch chan<- prometheus.Metric) {
 		counter(keylessMetric, float64(c.Keyless), r.ID)
 		counter(errorsMetric, float64(c.Errors), r.ID)
 		counter(secondsMetric, float64(c.Nanoseconds)/1e9, r.ID)
+		quarantined := 0.0
+		if l.quarantined[r.ID] == definitionOf(r) {
+			quarantined = 1
+		}
+		gauge(quarantineMetric, quarantined, r.ID)
 		heard, takesEvents := uint64(0), false
 		var missing []string
 		for i := range r.Steps {

@@ -36,16 +36,18 @@ const timedEvery = 64
 // worker.
 type Matcher struct {
 	evaluator
-	live     *Live              // whose set the matcher follows; nil for a set that stays
-	other    pipeline.Processor // finds the events of rules that are judged elsewhere; nil where there are none
-	found    stepSet
-	steps    []int32  // those of found, while they are judged
-	counts   []Counts // by the rule's number
-	counted  []int32  // rules of which something was counted
-	types    []typeTraffic
-	excepted []uint64 // by the exception's number
-	events   uint64
-	timing   uint64 // events, for which of them are timed
+	live    *Live              // whose set the matcher follows; nil for a set that stays
+	other   pipeline.Processor // finds the events of rules that are judged elsewhere; nil where there are none
+	found   stepSet
+	steps   []int32  // those of found, while they are judged
+	counts  []Counts // by the rule's number
+	counted []int32  // rules of which something was counted
+	// quarantined rules by their number; nil where there are none.
+	quarantined []bool
+	types       []typeTraffic
+	excepted    []uint64 // by the exception's number
+	events      uint64
+	timing      uint64 // events, for which of them are timed
 
 	buf   []byte
 	ends  []int
@@ -83,12 +85,22 @@ func (m *Matcher) Events() (events, programs uint64) { return m.events, m.progra
 // Process appends the signals of the batch's events to b.Signals. It never fails a batch: a rule whose expression ends
 // with an error does not match, and is counted.
 func (m *Matcher) Process(ctx context.Context, b *pipeline.Batch) error {
-	if m.live != nil {
-		if set := m.live.Set(); set != m.set {
-			m.use(set)
-		}
-		defer m.live.take(m)
+	if m.live == nil {
+		return m.process(ctx, b)
 	}
+	use := m.live.current.Load()
+	if use.set != m.set {
+		m.use(use.set)
+	}
+	m.quarantined = use.quarantined
+	err := m.process(ctx, b)
+	for _, r := range m.live.take(m) {
+		quarantine(b, r)
+	}
+	return err
+}
+
+func (m *Matcher) process(ctx context.Context, b *pipeline.Batch) error {
 	if m.topic != b.Topic {
 		m.topic = strings.Clone(b.Topic)
 	}
@@ -145,7 +157,7 @@ func (m *Matcher) event(b *pipeline.Batch, e *event, seq uint32) uint32 {
 	for _, i := range m.steps {
 		s := &m.set.steps[i]
 		c := m.candidate(s.number)
-		if playground && !s.rule.Playground {
+		if playground && !s.rule.Playground || m.quarantined != nil && m.quarantined[s.number] {
 			continue
 		}
 		c.Evaluated++
@@ -155,7 +167,7 @@ func (m *Matcher) event(b *pipeline.Batch, e *event, seq uint32) uint32 {
 		}
 		began := time.Now()
 		seq = m.step(b, e, s, c, seq)
-		c.Nanoseconds += timedEvery * uint64(time.Since(began))
+		c.Nanoseconds += timedEvery * uint64(min(time.Since(began), maxSample))
 	}
 	return seq
 }
