@@ -44,12 +44,12 @@ func f(typ, key, format string) form {
 	return form{typ, key, func(i int) string { return fmt.Sprintf(format, i) }}
 }
 
-// forms go round: the types of the corpus in turn, and with each a form of every kind. What the rules compare, and how, is
-// as in public rule sets: of the texts that the rules of SigmaHQ compare, two in five are searched for a part, one in three
-// for an end, one in five is compared as a whole, and one in twenty for its beginning; addresses and numbers are rare. Each
-// rule asks for a type of events, and most ask for a second thing that many events have. A seventh of the rules are about
-// events that do not come, as with every set that was not written for one shop. About one rule in six compares with what
-// events of the corpus do carry, and then meets few of them.
+// forms go round: the types of the corpus in turn, and with each a form of every kind. Eleven comparisons look for a part of
+// a text, eight for its end, four for its beginning, two for a network, one for a bound of a number; the others compare whole
+// values. Of the values in SigmaHQ's 1,586 rules 53 % are parts, 26 % ends, 3 % beginnings, 14 % whole, 2 % numbers and 1 %
+// networks: rules for a pipeline name more things as a whole. Each rule asks for a type of events, and most ask for a second
+// thing that many events have. A seventh of the rules are about events that do not come, as in every set that was not
+// written for one shop. About one rule in six compares with what events of the corpus do carry, and then meets few of them.
 var forms = []form{
 	f("net.flow", "ip(ev.SrcIP)", `ev.Attr("destination.port") == "%[1]d" && ev.Attr("network.transport") == "tcp"`),
 	f("http.request", "ip(ev.SrcIP)", `ev.Attr("url.path") contains "/wp-content/plugins/slider-%[1]d/" && ev.Outcome == "success"`),

@@ -3,8 +3,8 @@
 //
 // One worker on one core takes the corpus' records in pieces, as the pipeline does: each piece is parsed, and then judged.
 // Both are timed piece by piece, by what the process had of its processor; each figure is the sum over the pieces of each one's
-// median over the rounds, so that what else runs on the machine hardly shows. The numbers of rules take turns within a round. Naive is every rule's
-// whole expression, compiled by expr, run on every event by one virtual machine that is used again.
+// median over the rounds, so that what else runs on the machine hardly shows. The numbers of rules take turns within a round.
+// Naive is every rule's whole expression, compiled by expr, run on every event by one virtual machine that is used again.
 package main
 
 import (
