@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -84,6 +86,50 @@ func TestMission(t *testing.T) {
 			}
 		})
 	}
+	t.Run("R60", func(t *testing.T) { m.suggests(t) })
+}
+
+// suggests asks for rules that notice when a source stops, until there is nothing left to suggest: a source that no rule
+// watched, and for each a rule that is ready for use.
+func (m *mission) suggests(t *testing.T) {
+	suggested := m.tocsin(t, "rules", "suggest", "-c", m.config)
+	if !strings.Contains(suggested, "id: silence-docker-bench\n") || strings.Contains(suggested, "silence-git-secrets") {
+		t.Errorf("want a rule for docker-bench, which none watches, and none for git-secrets, which hook-silent does:\n%s", suggested)
+	}
+	dir := filepath.Join(filepath.Dir(m.config), "suggested")
+	for _, text := range strings.Split(suggested, "---\n") {
+		_, rest, _ := strings.Cut(text, "id: ")
+		id, _, _ := strings.Cut(rest, "\n")
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, id+".yaml"), []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.tocsin(t, "rules", "check", dir)
+	config, err := os.ReadFile(m.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	watched := filepath.Join(filepath.Dir(m.config), "watched.yaml")
+	if err := os.WriteFile(watched, append(config, "rules: {dirs: ["+strconv.Quote(dir)+"]}\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if again := m.tocsin(t, "rules", "suggest", "-c", watched); !strings.HasPrefix(again, "# ") || strings.Contains(again, "id:") {
+		t.Errorf("with all that was suggested, this is left:\n%s", again)
+	}
+}
+
+// tocsin runs a command and returns what it printed.
+func (m *mission) tocsin(t *testing.T, args ...string) string {
+	t.Helper()
+	out := &bytes.Buffer{}
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(out)
+	if err := root.ExecuteContext(t.Context()); err != nil {
+		t.Fatalf("tocsin %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out.String()
 }
 
 func readMission(t *testing.T) []requirement {
@@ -113,6 +159,7 @@ func readMission(t *testing.T) []requirement {
 // mission is the pipeline that the requirements share.
 type mission struct {
 	start  time.Time
+	config string      // a configuration file for commands
 	client *kgo.Client // writes records, reads the teams' topics
 	db     *clickhouse.DB
 	told   map[string]map[string]uint8 // by project, team and rule: the highest severity
@@ -149,7 +196,11 @@ func startMission(t *testing.T) *mission {
 		}
 		a.close()
 	})
-	m := &mission{start: time.Now().UTC().Add(-missionLength).Truncate(time.Minute), db: a.db, told: map[string]map[string]uint8{}}
+	config := filepath.Join(t.TempDir(), "tocsin.yaml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, "clickhouse: {addrs: [%q]}\n", cfg.ClickHouse.Addrs[0]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := &mission{config: config, start: time.Now().UTC().Add(-missionLength).Truncate(time.Minute), db: a.db, told: map[string]map[string]uint8{}}
 	var topics []string
 	for _, team := range []string{"dev", "sec", "ops", "mon"} {
 		topics = append(topics, kafka.AlertsPrefix+team)

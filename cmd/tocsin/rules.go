@@ -45,7 +45,7 @@ func newRules() *cobra.Command {
 				return nil
 			},
 		},
-		newRulesTest(), newRulesExplain(), newRulesDiff(), newRulesSQL(), newRulesBacktest(), newRulesSilent(),
+		newRulesTest(), newRulesExplain(), newRulesDiff(), newRulesSQL(), newRulesBacktest(), newRulesSuggest(), newRulesSilent(),
 		&cobra.Command{
 			Use:       "schema [rule|test|exceptions]",
 			Short:     "Print the JSON Schema of rule files, their tests or exceptions, for editors",
