@@ -98,8 +98,9 @@ model: ## 1,000 schedules of crashes, rebalances and faults on a clock of their 
 	$(GO) test -tags synctests -run TestModelNeedsEachProtection -v -timeout 30m ./pipeline/kafka -mutations 300
 
 .PHONY: kills
-kills: deps ## kill the pipeline 200 times at random, under load
+kills: deps ## kill the pipeline 200 times at random, under load; and ClickHouse 20 times in the middle of inserts
 	$(GO) test -run TestKilledPipeline -v -kills 200 -timeout 30m ./cmd/tocsin
+	$(GO) test -run TestKilledServer -v -kills 20 -timeout 30m ./pipeline/clickhouse
 
 .PHONY: storm
 storm: deps ## 100,000 matching events of 10,000 hosts: each team gets its cap, none is lost

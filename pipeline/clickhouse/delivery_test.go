@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -44,8 +46,10 @@ func ofPartition(p int32, b *pipeline.Batch) *pipeline.Batch {
 	return b
 }
 
+var serverKills = flag.Int("kills", 4, "how often TestKilledServerLosesAndDoublesNothing kills the server")
+
 func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
-	const kills, partitions, rows = 4, 2, 2000
+	const partitions, rows = 2, 2000
 	cfg := embedded.ClickHouseConfig{Dir: t.TempDir()}
 	ch, err := embedded.StartClickHouse(t.Context(), cfg)
 	if err != nil {
@@ -62,11 +66,11 @@ func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(*serverKills)*20*time.Second)
 	defer cancel()
 	stop := hammer(ctx, t, db, partitions, rows)
-	for i := range kills {
-		time.Sleep(time.Duration(300+100*i) * time.Millisecond)
+	for i := range *serverKills {
+		time.Sleep(time.Duration(300+100*(i%4)) * time.Millisecond)
 		ch.Kill()
 		<-ch.Done()
 		if ch, err = embedded.StartClickHouse(ctx, cfg); err != nil {
@@ -80,9 +84,9 @@ func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
 		}
 	}
 	if retries == 0 {
-		t.Errorf("no INSERT had to be retried in %d kills: the test shows nothing", kills)
+		t.Errorf("no INSERT had to be retried in %d kills: the test shows nothing", *serverKills)
 	}
-	t.Logf("%d rows, %d kills, %d retries", want, kills, retries)
+	t.Logf("%d rows, %d kills, %d retries", want, *serverKills, retries)
 }
 
 // hammer writes chunks of so many rows to each partition, one after the other and each until it is stored, until stop is
@@ -121,6 +125,41 @@ func hammer(ctx context.Context, t *testing.T, db *DB, partitions, rows int) (st
 		close(stopped)
 		wg.Wait()
 		return stored.Load(), retries.Load()
+	}
+}
+
+// TestServerShortOfSomething: the table, or only the target of a view, takes nothing for a while, for its disk is full or it has
+// too many parts. The block is the worker's to send again; in the end it is stored once everywhere.
+func TestServerShortOfSomething(t *testing.T) {
+	db := migrated(t)
+	s := db.EventSink()
+	defer s.Close()
+	store(t, s, typical(0, 10), chunk(0, 10, 0)) // a part that there is already
+	from := int64(10)
+	f := func(table, setting string, code proto.Error) {
+		t.Helper()
+		c := chunk(from, from+10, 0)
+		alter(t, db, "ALTER TABLE "+table+" MODIFY SETTING "+setting)
+		if err := s.Append(typical(from, 10)); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			err := s.Flush(t.Context(), c)
+			if got, _ := Code(err); got != int32(code) || Classify(err) != Retry {
+				t.Errorf("%s, %s: %v, want %v to be retried", table, setting, err, code)
+			}
+		}
+		name, _, _ := strings.Cut(setting, " ")
+		alter(t, db, "ALTER TABLE "+table+" RESET SETTING "+name)
+		if err := s.Flush(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		from += 10
+		wantRows(t, db, uint64(from))
+	}
+	for _, table := range []string{"events", "events_1m", "ledger"} {
+		f(table, "min_free_disk_bytes_to_perform_insert = 1000000000000000", proto.ErrNotEnoughSpace)
+		f(table, "parts_to_throw_insert = 1", proto.ErrTooManyParts)
 	}
 }
 
