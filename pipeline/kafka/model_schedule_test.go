@@ -205,10 +205,14 @@ func (m *model) end(p *process, how func(*process), pause time.Duration, before 
 		return
 	}
 	m.mu.Lock()
-	if m.running[p.name] == p {
+	over := m.finishing // a block that was under way then crashes nobody any more
+	if m.running[p.name] == p && !over {
 		delete(m.running, p.name)
 	}
 	m.mu.Unlock()
+	if over {
+		return
+	}
 	how(p)
 	m.after(pause, func() {
 		if before != nil {
