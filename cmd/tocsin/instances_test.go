@@ -32,7 +32,7 @@ func TestFourInstances(t *testing.T) {
 		name := names[rng.IntN(len(names))]
 		if n%3 == 2 { // this one leaves, and others have its partitions meanwhile
 			processes[name].signal(syscall.SIGTERM)
-			processes[name].wait(30 * time.Second)
+			processes[name].wait(2 * time.Minute)
 		} else {
 			processes[name].kill()
 		}
@@ -43,7 +43,7 @@ func TestFourInstances(t *testing.T) {
 		processes[name].signal(syscall.SIGTERM)
 	}
 	for _, name := range names {
-		processes[name].wait(30 * time.Second)
+		processes[name].wait(2 * time.Minute)
 	}
 	four.check(t.Context())
 

@@ -243,7 +243,7 @@ func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, assigned ma
 				c.fail(fmt.Errorf("start %s/%d: %w", topic, n, err))
 				return
 			}
-			w.Partition, w.Offsets = tp, &ownership{c.client, member}
+			w.Partition, w.Offsets = tp, &ownership{client, member}
 			start, _ := known.starts.Lookup(topic, n)
 			next, plan := start.Offset, (*pipeline.Chunk)(nil)
 			if o, ok := known.committed.Lookup(topic, n); ok && o.At >= 0 {
