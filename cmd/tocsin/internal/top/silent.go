@@ -10,7 +10,8 @@ import (
 )
 
 // Silent says of each rule that has not fired since the processes began why that is, as far as their metrics tell, in the
-// order in which an event would come through: types, fields, index, condition, exceptions, key, state.
+// order in which an event would come through: types, fields, index, condition, exceptions, key, state. Then it names the
+// exceptions that have kept nothing from counting.
 func (s *Sample) Silent(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	matched := s.by("tocsin_rule_matched_total", "rule")
@@ -24,6 +25,12 @@ func (s *Sample) Silent(w io.Writer) {
 		fmt.Fprintf(t, "%s\t%s\n", rule, strings.Join(why, "; "))
 	}
 	fmt.Fprintf(t, "%d of %d rules have not fired since the processes began\n", silent, len(matched))
+	hits := s.by("tocsin_exception_hits_total", "exception")
+	for _, exception := range slices.Sorted(maps.Keys(hits)) {
+		if hits[exception] == 0 {
+			fmt.Fprintf(t, "exception %s has kept nothing from counting\n", exception)
+		}
+	}
 	_ = t.Flush() // who does not read any more needs no more lines
 }
 

@@ -105,6 +105,9 @@ func TestSilent(t *testing.T) {
 tocsin_rule_missing_field{rule="poor",field="src_ip"} 1
 tocsin_rule_alerts_total{rule="fires",status="firing"} 1
 tocsin_rule_alerts_total{rule="held",status="suppressed"} 2
+# TYPE tocsin_exception_hits_total counter
+tocsin_exception_hits_total{exception="old-scan"} 0
+tocsin_exception_hits_total{exception="scan"} 3
 `
 	sample(t, text).Silent(got)
 	for _, want := range []string{
@@ -118,12 +121,13 @@ tocsin_rule_alerts_total{rule="held",status="suppressed"} 2
 		"waits 0 matches, 6 keys are on their way",
 		"held its 4 alerts are suppressed by a label",
 		"9 of 10 rules have not fired",
+		"exception old-scan has kept nothing",
 	} {
 		if lines := strings.Join(strings.Fields(got.String()), " "); !strings.Contains(lines, want) {
 			t.Errorf("%q is not said in:\n%s", want, got)
 		}
 	}
-	if strings.Contains(got.String(), "fires") {
-		t.Errorf("a rule that fires is called silent:\n%s", got)
+	if strings.Contains(got.String(), "fires") || strings.Contains(got.String(), "exception scan") {
+		t.Errorf("a rule that fires is called silent, or an exception that is used:\n%s", got)
 	}
 }
