@@ -39,7 +39,8 @@ type Worker struct {
 	Publisher  Publisher
 	Offsets    Offsets
 	Limits     Limits
-	Epoch      int // names the rows of a deliberate second reading; 0 normally
+	Budget     *Budget // shared by the workers of a process; nil for no bound
+	Epoch      int     // names the rows of a deliberate second reading; 0 normally
 
 	// Watermark is called about once a second with the event time that the partition has reached, and the last offset
 	// that took part. nil where nobody needs it.
@@ -51,6 +52,7 @@ type Worker struct {
 	Log     *zap.Logger
 	Metrics *Metrics
 
+	held    int64     // bytes of the open chunk that the budget knows of
 	next    int64     // first offset that is not stored yet
 	to      int64     // first offset behind the open chunk
 	last    time.Time // Kafka's time of the last record in it
@@ -77,6 +79,7 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 	shown, end := w.Metrics.Progress.begin(w.Partition, w.Now, w.High, next)
 	defer end()
 	w.shown = shown
+	defer func() { w.hold(0) }()
 	if err := w.watermark(ctx); err != nil {
 		return err
 	}
@@ -122,7 +125,10 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 					}
 				}
 				rows, bytes := w.Sink.Size()
-				full := rows >= w.Limits.Rows || bytes >= w.Limits.Bytes
+				if plan == nil { // which is not bounded: it is only sent whole
+					w.hold(bytes)
+				}
+				full := rows >= w.Limits.Rows || bytes >= w.Limits.Bytes || w.Budget.tight(w.held)
 				if plan != nil {
 					// The planned chunk ends where its plan says, whatever today's limits are. Its last offsets may be gone
 					// from the topic; a record behind them tells.
@@ -156,6 +162,12 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 			}
 		}
 	}
+}
+
+// hold tells the budget how many bytes the open chunk has.
+func (w *Worker) hold(bytes int) {
+	w.Budget.hold(w.held, int64(bytes))
+	w.held = int64(bytes)
 }
 
 // pieceRecords is how many records go through the processors together. What they and their events take stays in the
@@ -256,6 +268,7 @@ func (w *Worker) flush(ctx context.Context, plan *Chunk) error {
 		return err
 	}
 	w.next, w.to = c.To, c.To
+	w.hold(0)
 	w.shown.done(c.To, w.last)
 	m, topic, partition := w.Metrics, w.Partition.Topic, strconv.Itoa(int(w.Partition.Partition))
 	m.stored.WithLabelValues(topic).Add(float64(rows))

@@ -320,3 +320,50 @@ func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	t.Fatalf("no metric %s", name)
 	return 0
 }
+
+// TestWorkerMakesRoom: a chunk that holds more than its share of a tight budget is sent, however small it is and young.
+func TestWorkerMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		warehouse, offsets := pipelinetest.NewWarehouse(), pipelinetest.NewOffsets()
+		w, _ := newWorker(warehouse, offsets, pipeline.Limits{Rows: 1000, Bytes: 1 << 20, Interval: time.Hour})
+		w.Budget = pipeline.NewBudget(1000) // a row takes 100
+		in := make(chan *pipeline.Batch, 1)
+		done := make(chan error)
+		go func() { done <- w.Run(t.Context(), in, 0, nil) }()
+		in <- batch(0, 1, 2)
+		synctest.Wait()
+		if n := len(warehouse.Offsets()); n != 0 || w.Budget.Used() != 300 {
+			t.Errorf("%d rows are stored and %d bytes under way, want 0 and 300", n, w.Budget.Used())
+		}
+		in <- batch(3, 4)
+		synctest.Wait()
+		if n := len(warehouse.Offsets()); n != 5 || w.Budget.Used() != 0 {
+			t.Errorf("%d rows are stored and %d bytes under way, want 5 and 0", n, w.Budget.Used())
+		}
+		close(in)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestWorkerDoesNotWaitForRoomWithAPlan: a planned chunk is only sent whole, however large it is.
+func TestWorkerDoesNotWaitForRoomWithAPlan(t *testing.T) {
+	warehouse, offsets := pipelinetest.NewWarehouse(), pipelinetest.NewOffsets()
+	w, _ := newWorker(warehouse, offsets, pipeline.Limits{Rows: 1000, Bytes: 1 << 20, Interval: time.Hour})
+	w.Budget = pipeline.NewBudget(100)
+	in := make(chan *pipeline.Batch)
+	done := make(chan error)
+	go func() { done <- w.Run(t.Context(), in, 0, &pipeline.Chunk{Span: pipeline.Span{TopicPartition: partition, To: 9}}) }()
+	for o := range int64(9) {
+		w.Budget.Wait(t.Context())
+		in <- batch(o)
+	}
+	close(in)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if n := len(warehouse.Offsets()); n != 9 {
+		t.Errorf("%d rows are stored, want 9", n)
+	}
+}

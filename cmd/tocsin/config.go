@@ -85,6 +85,8 @@ type FlushConfig struct {
 	Rows     int           `yaml:"rows"`
 	Bytes    int           `yaml:"bytes"`
 	Interval time.Duration `yaml:"interval"`
+	// Budget bounds the bytes that all partitions have under way, records and rows.
+	Budget int `yaml:"budget"`
 }
 
 // AdminConfig says where the console, metrics and health are served.
@@ -112,7 +114,7 @@ func DefaultConfig() Config {
 		ClickHouse: ClickHouseConfig{Addrs: []string{"127.0.0.1:9000"}, Database: "tocsin", User: "default", Cluster: ClusterConfig{Keeper: true}},
 		Rules:      RulesConfig{Library: true, Lateness: 2 * time.Minute},
 		Alerts:     alert.DeskConfig{PerMinute: alert.DefaultPerMinute},
-		Flush:      FlushConfig{Rows: 65536, Bytes: 64 << 20, Interval: time.Second},
+		Flush:      FlushConfig{Rows: 65536, Bytes: 64 << 20, Interval: time.Second, Budget: 128 << 20},
 		Receive:    receive.DefaultConfig(),
 		Sample:     sample.DefaultConfig(),
 		Admin:      AdminConfig{Listen: "127.0.0.1:9410"},
@@ -211,6 +213,7 @@ func (c *Config) validate() error {
 	want(c.Flush.Rows > 0 && c.Flush.Rows <= 1<<20, "flush.rows: %d, want 1 to %d", c.Flush.Rows, 1<<20)
 	want(c.Flush.Bytes > 0 && c.Flush.Bytes <= 256<<20, "flush.bytes: %d, want 1 to %d", c.Flush.Bytes, 256<<20)
 	want(c.Flush.Interval >= 100*time.Millisecond && c.Flush.Interval <= time.Minute, "flush.interval: %v, want 100ms to 1m", c.Flush.Interval)
+	want(c.Flush.Budget >= 16<<20 && c.Flush.Budget <= 64<<30, "flush.budget: %d, want %d to %d", c.Flush.Budget, 16<<20, 64<<30)
 	want(c.Rules.Lateness >= 0 && c.Rules.Lateness <= 24*time.Hour, "rules.lateness: %v, want 0 to 24h", c.Rules.Lateness)
 	_, err := zapcore.ParseLevel(c.Log.Level)
 	want(err == nil, "log.level: %q is none of debug, info, warn, error", c.Log.Level)

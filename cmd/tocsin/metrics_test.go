@@ -42,7 +42,7 @@ func metrics(t *testing.T) map[string]metric {
 		t.Fatal(err)
 	}
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(enricher, rules, correlate.NewMetrics(), newSampleMetric())
+	reg.MustRegister(enricher, rules, correlate.NewMetrics(), newSampleMetric(), pipeline.NewBudget(1))
 	pipeline.NewMetrics(reg)
 	admin, err := console.New(console.Config{Listen: "127.0.0.1:0", Registry: reg})
 	if err != nil {

@@ -181,6 +181,7 @@ type app struct {
 	enricher *enrich.Enricher
 	producer *kafka.Producer
 	metrics  *pipeline.Metrics
+	budget   *pipeline.Budget
 	console  *console.Server
 	started  atomic.Bool
 
@@ -229,7 +230,8 @@ func newApp(ctx context.Context, cfg Config, now func() time.Time, log *zap.Logg
 		return nil, err
 	}
 	reg := newRegistry(a.enricher, a.rules, a.detected)
-	a.metrics = pipeline.NewMetrics(reg)
+	a.metrics, a.budget = pipeline.NewMetrics(reg), pipeline.NewBudget(int64(cfg.Flush.Budget))
+	reg.MustRegister(a.budget)
 	a.console, err = console.New(console.Config{
 		Listen: cfg.Admin.Listen, DB: a.db, Registry: reg, Ready: a.ready, Warnings: a.warnings, Log: log.Named("console"), People: cfg.Admin.People,
 		Say: func(ctx context.Context, said []pipeline.Control) error {
@@ -295,7 +297,7 @@ func (a *app) run(ctx context.Context, roles kafka.Roles) error {
 	g.Go(func() error { return a.enricher.Run(ctx) })
 	g.Go(func() error { return a.rules.Run(ctx) })
 	if roles.Ingest {
-		consumer, err := kafka.NewConsumer(a.cfg.Kafka, a.cfg.Instance, a.newWorker, a.log)
+		consumer, err := kafka.NewConsumer(a.cfg.Kafka, a.cfg.Instance, a.budget, a.newWorker, a.log)
 		if err != nil {
 			return err
 		}

@@ -29,6 +29,7 @@ type Consumer struct {
 	group, instance string
 	start           func(pipeline.TopicPartition) (*pipeline.Worker, error)
 	log             *zap.Logger
+	budget          *pipeline.Budget
 	drain           time.Duration // how long workers may store what they hold when their partitions move on or the process ends
 
 	mu     sync.Mutex // guards parts: callbacks and the poll loop take turns
@@ -48,12 +49,19 @@ type partition struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	queued atomic.Int32
+	bytes  atomic.Int64 // of what is queued
 	paused atomic.Bool
 	high   atomic.Int64 // offset behind the newest record, as of the last fetch
 }
 
 // queueBatches bounds what waits for a worker; a partition whose queue is full is not fetched until it is empty again.
 const queueBatches = 4
+
+// recordBytes is what a record takes beside its key and value, here and in the client.
+const recordBytes = 400
+
+// fetchBytes bounds what one broker sends ahead, compressed, of all partitions. It waits outside the budget.
+const fetchBytes = 8 << 20
 
 // pollRecords bounds one poll, and so a batch.
 const pollRecords = 4096
@@ -64,14 +72,14 @@ const drainTime = 20 * time.Second
 
 // NewConsumer joins the group <cfg.Group>-ingest on the raw topics and on tocsin's own topics that end in the warehouse.
 // instance names this member among others, the same after a restart: it takes its partitions up again at once, without a
-// rebalance, also after a crash. start makes the worker of a partition; its Offsets is set by the Consumer.
-func NewConsumer(cfg Config, instance string, start func(pipeline.TopicPartition) (*pipeline.Worker, error), log *zap.Logger) (*Consumer, error) {
+// rebalance, also after a crash. budget bounds the bytes under way, nil for no bound; start makes the worker of a partition; its Offsets and Budget are set by the Consumer.
+func NewConsumer(cfg Config, instance string, budget *pipeline.Budget, start func(pipeline.TopicPartition) (*pipeline.Worker, error), log *zap.Logger) (*Consumer, error) {
 	opts, err := cfg.options(log)
 	if err != nil {
 		return nil, err
 	}
 	c := &Consumer{
-		cfg: cfg, group: cfg.Group + "-ingest", instance: instance, start: start, log: log, drain: drainTime, parts: map[topicPartition]*partition{},
+		cfg: cfg, budget: budget, group: cfg.Group + "-ingest", instance: instance, start: start, log: log, drain: drainTime, parts: map[topicPartition]*partition{},
 		failed: make(chan error, 1),
 	}
 	topics, regex := cfg.subscription(AlertsStateTopic, ControlTopic, GrowthTopic, DeadLetterTopic)
@@ -84,6 +92,7 @@ func NewConsumer(cfg Config, instance string, start func(pipeline.TopicPartition
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxBytes(fetchBytes),
 		kgo.FetchMaxPartitionBytes(1<<20),
 		kgo.MaxDecompressBatchBytes(128<<20),
 		kgo.DisableAutoCommit(),
@@ -113,6 +122,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		}
 	}()
 	for {
+		c.budget.Wait(polling) // heartbeats and rebalances go on meanwhile
 		fetches := c.client.PollRecords(polling, pollRecords)
 		if ctx.Err() != nil || fetches.IsClientClosed() {
 			return nil
@@ -185,10 +195,13 @@ func (c *Consumer) dispatch(topic string, fetched *kgo.FetchPartition) {
 	if p == nil {
 		return // revoked since it was fetched: its next owner reads it again
 	}
+	size := int64(0)
 	b := &pipeline.Batch{
 		TopicPartition: pipeline.TopicPartition{Topic: topic, ID: p.id, Partition: fetched.Partition},
 		Records:        make([]pipeline.Record, len(fetched.Records)),
 		Free: func() {
+			p.bytes.Add(-size)
+			c.budget.Give(size)
 			if p.queued.Add(-1) == 0 && p.paused.CompareAndSwap(true, false) {
 				c.client.ResumeFetchPartitions(map[string][]int32{topic: {key.partition}})
 			}
@@ -196,10 +209,13 @@ func (c *Consumer) dispatch(topic string, fetched *kgo.FetchPartition) {
 	}
 	for i, r := range fetched.Records {
 		b.Records[i] = record(r)
+		size += recordBytes + int64(len(r.Key)+len(r.Value))
 	}
+	c.budget.Take(size)
 	p.high.Store(fetched.HighWatermark)
 	// Pause before the batch is handed over: its release is what resumes.
-	if p.queued.Add(1) >= queueBatches && p.paused.CompareAndSwap(false, true) {
+	queued, waiting := p.queued.Add(1), p.bytes.Add(size)
+	if (queued >= queueBatches || c.budget.Much(waiting)) && p.paused.CompareAndSwap(false, true) {
 		c.client.PauseFetchPartitions(map[string][]int32{topic: {key.partition}})
 	}
 	select {
@@ -243,7 +259,7 @@ func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, assigned ma
 				c.fail(fmt.Errorf("start %s/%d: %w", topic, n, err))
 				return
 			}
-			w.Partition, w.Offsets = tp, &ownership{client, member}
+			w.Partition, w.Offsets, w.Budget = tp, &ownership{client, member}, c.budget
 			start, _ := known.starts.Lookup(topic, n)
 			next, plan := start.Offset, (*pipeline.Chunk)(nil)
 			if o, ok := known.committed.Lookup(topic, n); ok && o.At >= 0 {

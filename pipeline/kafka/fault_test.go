@@ -45,7 +45,7 @@ func TestFaultsOfIngest(t *testing.T) {
 			return n
 		}
 		consume := func(ctx context.Context) error {
-			c, err := NewConsumer(cfg, "instance", func(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
+			c, err := NewConsumer(cfg, "instance", nil, func(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
 				w := pipelinetest.NewWarehouse()
 				if tp.Topic == "raw" {
 					w = warehouses[tp.Partition]

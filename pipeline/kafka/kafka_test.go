@@ -71,7 +71,7 @@ func TestConsumerStoresEachRecordOnce(t *testing.T) {
 	metrics := pipeline.NewMetrics(prometheus.NewRegistry())
 	log := zaptest.NewLogger(t)
 	consume := func(ctx context.Context) error {
-		c, err := NewConsumer(cfg, "instance", func(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
+		c, err := NewConsumer(cfg, "instance", nil, func(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
 			w := warehouses[tp.Partition]
 			if tp.Topic != "raw" {
 				w = pipelinetest.NewWarehouse()
@@ -133,7 +133,7 @@ func oneWorker(t *testing.T, ctx context.Context, err error) (done chan error, f
 	t.Helper()
 	cfg, log := broker(t), zaptest.NewLogger(t)
 	flushed = make(chan struct{}, 1000)
-	c, err2 := NewConsumer(cfg, "instance", func(pipeline.TopicPartition) (*pipeline.Worker, error) {
+	c, err2 := NewConsumer(cfg, "instance", nil, func(pipeline.TopicPartition) (*pipeline.Worker, error) {
 		sink := &pipelinetest.Sink{Warehouse: pipelinetest.NewWarehouse(), Fail: func(bool) error { flushed <- struct{}{}; return err }}
 		return &pipeline.Worker{
 			Processors: []pipeline.Processor{eventEach{}}, Sink: sink, Publisher: &pipelinetest.Publisher{},

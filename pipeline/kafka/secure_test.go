@@ -246,7 +246,7 @@ func TestRolesWorkWithTheirRightsAlone(t *testing.T) {
 	}
 	warehouse := pipelinetest.NewWarehouse()
 	metrics := pipeline.NewMetrics(prometheus.NewRegistry())
-	ingest, err := NewConsumer(cfg, "instance", func(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
+	ingest, err := NewConsumer(cfg, "instance", nil, func(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
 		sink := &pipelinetest.Sink{Warehouse: pipelinetest.NewWarehouse()}
 		if tp.Topic == "raw" {
 			sink.Warehouse = warehouse

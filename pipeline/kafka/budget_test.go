@@ -1,0 +1,84 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/pipeline/pipelinetest"
+)
+
+// TestConsumerKeepsItsBudget: while the warehouse is away reading stops at the budget, no more than a poll beyond it; when it is back, all is
+// stored.
+func TestConsumerKeepsItsBudget(t *testing.T) {
+	const limit, records, size = 256 << 10, 12_000, 500
+	const poll = pollRecords * (size + recordBytes)
+	cfg := broker(t)
+	producer := client(t, cfg, kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
+	for range records {
+		producer.Produce(t.Context(), &kgo.Record{Topic: "raw", Value: bytes.Repeat([]byte("x"), size)}, nil)
+	}
+	if err := producer.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	budget := pipeline.NewBudget(limit)
+	warehouses := map[int32]*pipelinetest.Warehouse{0: pipelinetest.NewWarehouse(), 1: pipelinetest.NewWarehouse(), 2: pipelinetest.NewWarehouse()}
+	var away atomic.Bool
+	away.Store(true)
+	tried := make(chan struct{}, 10_000)
+	c, err := NewConsumer(cfg, "instance", budget, func(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
+		sink := &pipelinetest.Sink{Warehouse: pipelinetest.NewWarehouse(), Fail: func(bool) error {
+			if away.Load() {
+				tried <- struct{}{}
+				return errors.New("connection refused")
+			}
+			return nil
+		}}
+		if tp.Topic == "raw" {
+			sink.Warehouse = warehouses[tp.Partition]
+		}
+		return &pipeline.Worker{
+			Processors: []pipeline.Processor{eventEach{}}, Sink: sink, Publisher: &pipelinetest.Publisher{},
+			Limits: pipeline.Limits{Rows: 1 << 20, Bytes: 1 << 30, Interval: 200 * time.Millisecond}, Now: time.Now, Log: zap.NewNop(),
+			Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
+		}, nil
+	}, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	<-tried
+	var most int64
+	for range 30 {
+		most = max(most, budget.Used())
+		time.Sleep(10 * time.Millisecond)
+	}
+	if most < limit/2 || most > limit+poll {
+		t.Errorf("%d bytes were under way, want about %d, and %d of a poll at most", most, limit, poll)
+	}
+	away.Store(false)
+	waitFor(t, "all records", func() bool {
+		n := 0
+		for _, w := range warehouses {
+			n += len(w.Offsets())
+		}
+		return n == records
+	})
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if left := budget.Used(); left != 0 {
+		t.Errorf("%d bytes are under way after the end", left)
+	}
+}
