@@ -354,7 +354,9 @@ func TestWorkerDoesNotWaitForRoomWithAPlan(t *testing.T) {
 	w.Budget = pipeline.NewBudget(100)
 	in := make(chan *pipeline.Batch)
 	done := make(chan error)
-	go func() { done <- w.Run(t.Context(), in, 0, &pipeline.Chunk{Span: pipeline.Span{TopicPartition: partition, To: 9}}) }()
+	go func() {
+		done <- w.Run(t.Context(), in, 0, &pipeline.Chunk{Span: pipeline.Span{TopicPartition: partition, To: 9}})
+	}()
 	for o := range int64(9) {
 		w.Budget.Wait(t.Context())
 		in <- batch(o)

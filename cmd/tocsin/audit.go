@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +20,7 @@ import (
 
 func newAudit() *cobra.Command {
 	var config string
+	var byHour bool
 	cmd := &cobra.Command{
 		Use:   "audit -c FILE",
 		Short: "Prove that every record is accounted for, once",
@@ -26,6 +28,9 @@ func newAudit() *cobra.Command {
 letters and the ledger of the warehouse. Offsets without either are read again, to tell why: there is no record (compacted,
 aborted, or the mark of a transaction), its events are dropped on purpose (opted out), they are stored under another
 record (their source sent them twice), or they are lost. Rows that the ledger counts twice are named as well.
+
+With --by-hour each hour of each partition has an account of its own. An hour begins with the first record that reached Kafka in it; hours
+that left nothing in the warehouse are part of the one before.
 
 It only reads, and may run beside the pipeline. The exit status is 1 where something is lost or doubled.`,
 		Args: cobra.NoArgs,
@@ -43,14 +48,22 @@ It only reads, and may run beside the pipeline. The exit status is 1 where somet
 			wrong := false
 			var sheets []sheet
 			for _, l := range again.logs {
-				s, err := audit(cmd.Context(), again, l)
-				if err != nil {
-					return fmt.Errorf("audit %s/%d: %w", l.Topic, l.Partition, err)
+				parts := []part{{log: l}}
+				if byHour {
+					if parts, err = hours(cmd.Context(), again, l); err != nil {
+						return fmt.Errorf("audit %s/%d: %w", l.Topic, l.Partition, err)
+					}
 				}
-				sheets = append(sheets, s)
-				for _, what := range s.wrong {
-					wrong = true
-					fmt.Fprintf(cmd.ErrOrStderr(), "%s/%d %s\n", l.Topic, l.Partition, what)
+				for _, p := range parts {
+					s, err := audit(cmd.Context(), again, p)
+					if err != nil {
+						return fmt.Errorf("audit %s/%d: %w", l.Topic, l.Partition, err)
+					}
+					sheets = append(sheets, s)
+					for _, what := range s.wrong {
+						wrong = true
+						fmt.Fprintf(cmd.ErrOrStderr(), "%s %s\n", p, what)
+					}
 				}
 			}
 			if err := printSheets(cmd.OutOrStdout(), sheets); err != nil {
@@ -64,13 +77,60 @@ It only reads, and may run beside the pipeline. The exit status is 1 where somet
 	}
 	cmd.Flags().StringVarP(&config, "config", "c", "", "configuration file")
 	_ = cmd.MarkFlagRequired("config")
+	cmd.Flags().BoolVar(&byHour, "by-hour", false, "account for each hour")
 	return cmd
 }
 
-// sheet is the account of one partition, in offsets but for rows and doubled: read is the sum of stored, refused, dropped,
-// repeated, absent and lost.
+// part is what one sheet is about: a partition, or an hour of it.
+type part struct {
+	log  kafka.Log
+	hour time.Time // zero for all of it
+}
+
+func (p part) String() string {
+	name := fmt.Sprintf("%s/%d", p.log.Topic, p.log.Partition)
+	if !p.hour.IsZero() {
+		name += p.hour.UTC().Format(" 2006-01-02T15h")
+	}
+	return name
+}
+
+// hours parts a partition at the first offset of each hour that the warehouse knows anything of.
+func hours(ctx context.Context, again *rereader, l kafka.Log) ([]part, error) {
+	var known []time.Time
+	err := again.db.QueryRow(ctx, `SELECT arraySort(groupUniqArray(hour)) FROM
+		(
+			SELECT toStartOfHour(ingest_time) AS hour FROM events
+			WHERE kafka_topic = $1 AND kafka_partition = $2 AND kafka_offset >= $3 AND kafka_offset < $4
+			UNION ALL
+			SELECT toStartOfHour(ts) FROM dead_letters
+			WHERE kafka_topic = $1 AND kafka_partition = $2 AND kafka_offset >= $3 AND kafka_offset < $4
+		)`, l.Topic, l.Partition, l.Start, l.Committed).Scan(&known)
+	if err != nil || len(known) == 0 {
+		return []part{{log: l}}, err
+	}
+	parts := []part{{log: l, hour: known[0]}}
+	for _, hour := range known[1:] {
+		from, err := again.kafka.FirstSince(ctx, l.TopicPartition, hour)
+		if err != nil {
+			return nil, err
+		}
+		last := &parts[len(parts)-1]
+		if from <= last.log.Start || from >= l.Committed {
+			continue // clocks of producers differ: the hour has no offsets of its own
+		}
+		last.log.Committed = from
+		next := l
+		next.Start = from
+		parts = append(parts, part{next, hour})
+	}
+	return parts, nil
+}
+
+// sheet is the account of one part, in offsets but for rows, expanded and doubled: read is the sum of stored, refused, dropped,
+// repeated, absent and lost, and rows that of stored and expanded.
 type sheet struct {
-	log                                                    kafka.Log
+	part
 	read, stored, refused, dropped, repeated, absent, lost int64
 	rows, doubled                                          uint64
 	reasons                                                map[string]int64 // why events were dropped
@@ -79,21 +139,22 @@ type sheet struct {
 
 func printSheets(out io.Writer, sheets []sheet) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "partition\toffsets\tread\tstored\trows\tdead letters\tdropped\trepeated\tno record\tlost\tdoubled\t")
+	fmt.Fprintln(w, "partition\toffsets\tread\tstored\texpanded\trows\tdead letters\tdropped\trepeated\tno record\tlost\tdoubled\t")
 	for _, s := range sheets {
-		fmt.Fprintf(w, "%s/%d\t[%d,%d)\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", s.log.Topic, s.log.Partition, s.log.Start, s.log.Committed,
-			s.read, s.stored, s.rows, s.refused, s.dropped, s.repeated, s.absent, s.lost, s.doubled)
+		fmt.Fprintf(w, "%s\t[%d,%d)\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", s.part, s.log.Start, s.log.Committed,
+			s.read, s.stored, int64(s.rows)-s.stored, s.rows, s.refused, s.dropped, s.repeated, s.absent, s.lost, s.doubled)
 	}
 	for _, s := range sheets {
 		for _, reason := range slices.Sorted(maps.Keys(s.reasons)) {
-			fmt.Fprintf(w, "%s/%d\tdropped\t%d\t%s\t\n", s.log.Topic, s.log.Partition, s.reasons[reason], reason)
+			fmt.Fprintf(w, "%s\tdropped\t%d\t%s\t\n", s.part, s.reasons[reason], reason)
 		}
 	}
 	return w.Flush()
 }
 
-func audit(ctx context.Context, again *rereader, l kafka.Log) (sheet, error) {
-	s := sheet{log: l, read: max(0, l.Committed-l.Start), reasons: map[string]int64{}}
+func audit(ctx context.Context, again *rereader, p part) (sheet, error) {
+	l := p.log
+	s := sheet{part: p, read: max(0, l.Committed-l.Start), reasons: map[string]int64{}}
 	where := []any{l.Topic, l.Partition, l.Start, l.Committed}
 	err := again.db.QueryRow(ctx, `SELECT toInt64(uniqExact(kafka_offset)), uniqExact(kafka_offset, event_id) FROM events
 		WHERE kafka_topic = $1 AND kafka_partition = $2 AND kafka_offset >= $3 AND kafka_offset < $4`, where...).Scan(&s.stored, &s.rows)
@@ -129,11 +190,11 @@ func doubled(ctx context.Context, db *clickhouse.DB, l kafka.Log) (named []strin
 			SELECT first_offset, last_offset, rows,
 				max(last_offset) OVER (PARTITION BY day ORDER BY first_offset, last_offset ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached,
 				row_number() OVER (PARTITION BY day ORDER BY first_offset, last_offset) AS n
-			FROM ledger WHERE kafka_topic = $1 AND kafka_partition = $2 AND last_offset >= $3
+			FROM ledger WHERE kafka_topic = $1 AND kafka_partition = $2 AND last_offset >= $3 AND first_offset < $4
 				AND NOT (first_offset = last_offset AND first_offset IN
 					(SELECT kafka_offset FROM dead_letters_settled WHERE kafka_topic = $1 AND kafka_partition = $2 AND action = 'replayed'))
 		)
-		WHERE n > 1 AND reached >= first_offset ORDER BY first_offset`, l.Topic, l.Partition, l.Start)
+		WHERE n > 1 AND reached >= first_offset AND first_offset >= $3 ORDER BY first_offset`, l.Topic, l.Partition, l.Start, l.Committed)
 	if err != nil {
 		return nil, 0, err
 	}

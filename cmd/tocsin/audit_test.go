@@ -13,6 +13,7 @@ import (
 func TestAuditAndDeadLetters(t *testing.T) {
 	t.Parallel()
 	p := newPlant(t, embeddedServers(t), "raw")
+	p.load.at = time.Now().UTC().Truncate(time.Hour).Add(2*time.Hour - 2*time.Second) // an hour ends soon
 	p.produce()
 	process := p.start("tocsin", "run", "-c", p.config("a"))
 	p.await("the first alerts", "SELECT count() >= 4 FROM v_alerts", process)
@@ -30,12 +31,33 @@ func TestAuditAndDeadLetters(t *testing.T) {
 		}
 		return n
 	}
+	readAll := int64(0)
 	for line := range strings.Lines(p.expect(0, "audit", "-c", p.config("a"))) {
 		var partition, span string
-		var read, stored, rows, refused, dropped, repeated, absent int64
-		if n, _ := fmt.Sscan(line, &partition, &span, &read, &stored, &rows, &refused, &dropped, &repeated, &absent); n == 9 && (read == 0 || read != stored+refused+dropped+repeated+absent) {
+		var read, stored, expanded, rows, refused, dropped, repeated, absent int64
+		n, _ := fmt.Sscan(line, &partition, &span, &read, &stored, &expanded, &rows, &refused, &dropped, &repeated, &absent)
+		if n == 10 && (read == 0 || read != stored+refused+dropped+repeated+absent || rows != stored+expanded) {
 			t.Errorf("the account does not add up: %s", line)
 		}
+		if n == 10 {
+			readAll += read
+		}
+	}
+	// By hour it is the same account, in more parts.
+	hours := map[string]bool{}
+	for line := range strings.Lines(p.expect(0, "audit", "-c", p.config("a"), "--by-hour")) {
+		var partition, hour, span string
+		var read, stored, expanded, rows, refused, dropped, repeated, absent int64
+		if n, _ := fmt.Sscan(line, &partition, &hour, &span, &read, &stored, &expanded, &rows, &refused, &dropped, &repeated, &absent); n == 11 {
+			if read == 0 || read != stored+refused+dropped+repeated+absent {
+				t.Errorf("the account of an hour does not add up: %s", line)
+			}
+			hours[partition+" "+hour] = true
+			readAll -= read
+		}
+	}
+	if readAll != 0 || len(hours) != 6 {
+		t.Errorf("%d hours of three partitions, want 6; %d records are in no hour", len(hours), readAll)
 	}
 
 	// A row vanishes.

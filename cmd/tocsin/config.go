@@ -39,6 +39,7 @@ type Config struct {
 	Alerts     alert.DeskConfig `yaml:"alerts"`
 	Bridges    []bridge.Config  `yaml:"bridges"`
 	Flush      FlushConfig      `yaml:"flush"`
+	Watch      WatchConfig      `yaml:"watch"`
 	Receive    receive.Config   `yaml:"receive"`
 	Sample     sample.Config    `yaml:"sample"`
 	Admin      AdminConfig      `yaml:"admin"`
@@ -114,7 +115,7 @@ func DefaultConfig() Config {
 		ClickHouse: ClickHouseConfig{Addrs: []string{"127.0.0.1:9000"}, Database: "tocsin", User: "default", Cluster: ClusterConfig{Keeper: true}},
 		Rules:      RulesConfig{Library: true, Lateness: 2 * time.Minute},
 		Alerts:     alert.DeskConfig{PerMinute: alert.DefaultPerMinute},
-		Flush:      FlushConfig{Rows: 65536, Bytes: 64 << 20, Interval: time.Second, Budget: 128 << 20},
+		Flush:      FlushConfig{Rows: 65536, Bytes: 64 << 20, Interval: time.Second, Budget: 64 << 20},
 		Receive:    receive.DefaultConfig(),
 		Sample:     sample.DefaultConfig(),
 		Admin:      AdminConfig{Listen: "127.0.0.1:9410"},
@@ -207,9 +208,7 @@ func (c *Config) validate() error {
 	want(c.Kafka.Partitions > 0, "kafka.partitions: %d, want 1 or more", c.Kafka.Partitions)
 	want(len(c.ClickHouse.Addrs) > 0, "clickhouse.addrs: none is given")
 	want(c.Alerts.PerMinute >= 5 && c.Alerts.PerMinute <= 10_000, "alerts.per_minute: %d, want 5 to 10000", c.Alerts.PerMinute)
-	if err := bridge.Check(c.Bridges); err != nil {
-		errs = append(errs, err)
-	}
+	errs = append(errs, bridge.Check(c.Bridges), c.Watch.check(c.Bridges))
 	want(c.Flush.Rows > 0 && c.Flush.Rows <= 1<<20, "flush.rows: %d, want 1 to %d", c.Flush.Rows, 1<<20)
 	want(c.Flush.Bytes > 0 && c.Flush.Bytes <= 256<<20, "flush.bytes: %d, want 1 to %d", c.Flush.Bytes, 256<<20)
 	want(c.Flush.Interval >= 100*time.Millisecond && c.Flush.Interval <= time.Minute, "flush.interval: %v, want 100ms to 1m", c.Flush.Interval)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,12 +56,21 @@ read is stored, or read again by the next owner.`,
 				return err
 			}
 			defer func() { _ = log.Sync() }() // fails on terminals, which need none
-			app, err := newApp(cmd.Context(), cfg, time.Now, log)
+			watch, err := newWatch(cfg, log.Named("watch"))
 			if err != nil {
 				return err
 			}
-			defer app.close()
-			return app.run(cmd.Context(), roles)
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(gcPercent)
+			}
+			app, err := newApp(cmd.Context(), cfg, time.Now, log)
+			if err == nil {
+				defer app.close()
+				app.watch = watch
+				err = app.run(cmd.Context(), roles)
+			}
+			watch.halted(err)
+			return err
 		},
 	}
 	cmd.Flags().StringVarP(&path, "config", "c", "", "configuration file")
@@ -67,6 +78,10 @@ read is stored, or read again by the next owner.`,
 	cmd.Flags().StringVar(&role, "role", "all", "ingest, detect or all; several with commas")
 	return cmd
 }
+
+// gcPercent is for a heap of large blocks without pointers: collecting it twice as often as usual costs little, and it is the
+// lag that decides how large it is. GOGC in the environment goes before it.
+const gcPercent = 50
 
 // parseRoles reads --role.
 func parseRoles(role string) (roles kafka.Roles, err error) {
@@ -183,6 +198,8 @@ type app struct {
 	metrics  *pipeline.Metrics
 	budget   *pipeline.Budget
 	console  *console.Server
+	registry *prometheus.Registry
+	watch    *watch // nil for a process that nobody waits for
 	started  atomic.Bool
 
 	// What the warehouse told before detect began, by the rule's id; detects says that it is wanted.
@@ -232,6 +249,7 @@ func newApp(ctx context.Context, cfg Config, now func() time.Time, log *zap.Logg
 	reg := newRegistry(a.enricher, a.rules, a.detected)
 	a.metrics, a.budget = pipeline.NewMetrics(reg), pipeline.NewBudget(int64(cfg.Flush.Budget))
 	reg.MustRegister(a.budget)
+	a.registry = reg
 	a.console, err = console.New(console.Config{
 		Listen: cfg.Admin.Listen, DB: a.db, Registry: reg, Ready: a.ready, Warnings: a.warnings, Log: log.Named("console"), People: cfg.Admin.People,
 		Say: func(ctx context.Context, said []pipeline.Control) error {
@@ -316,6 +334,9 @@ func (a *app) run(ctx context.Context, roles kafka.Roles) error {
 			return err
 		}
 		g.Go(func() error { return desk.Run(ctx) })
+	}
+	if a.watch != nil {
+		g.Go(func() error { return a.watch.run(ctx, a, a.registry) })
 	}
 	a.started.Store(true)
 	a.log.Info("running", zap.Bool("ingest", roles.Ingest), zap.Bool("detect", roles.Detect), zap.String("instance", a.cfg.Instance), zap.Int("rules", len(a.rules.Set().Rules)), zap.String("version", version()))

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/ClickHouse/ch-go/proto"
 	driver "github.com/ClickHouse/clickhouse-go/v2"
 	chdriver "github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
@@ -225,4 +226,29 @@ func jsonValue(v reflect.Value) any {
 		return m
 	}
 	return v.Interface()
+}
+
+// State is how a server is.
+type State struct {
+	Skew     time.Duration // of its clock against ours
+	Delay    time.Duration // of the replica that is furthest behind
+	ReadOnly uint64        // tables that cannot be written to
+}
+
+// State asks the server how it is. Who may not see its replicas has none.
+func (db *DB) State(ctx context.Context) (State, error) {
+	var s State
+	var now time.Time
+	before := time.Now()
+	if err := db.server.QueryRow(ctx, "SELECT now64(3, 'UTC')").Scan(&now); err != nil {
+		return s, err
+	}
+	s.Skew = now.Sub(before.Add(time.Since(before) / 2))
+	var delay uint64
+	err := db.server.QueryRow(ctx, "SELECT max(absolute_delay), countIf(is_readonly) FROM system.replicas WHERE database = $1", db.cfg.Database).Scan(&delay, &s.ReadOnly)
+	s.Delay = time.Duration(delay) * time.Second
+	if code, _ := Code(err); code == int32(proto.ErrAccessDenied) {
+		err = nil
+	}
+	return s, err
 }

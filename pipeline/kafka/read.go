@@ -70,6 +70,16 @@ func (r *Reader) Logs(ctx context.Context) ([]Log, error) {
 	return logs, nil
 }
 
+// FirstSince returns the first offset of a partition whose record is of that time or later, its end where none is.
+func (r *Reader) FirstSince(ctx context.Context, tp pipeline.TopicPartition, t time.Time) (int64, error) {
+	offsets, err := kadm.NewClient(r.client).ListOffsetsAfterMilli(ctx, t.UnixMilli(), tp.Topic)
+	if err = errors.Join(err, offsets.Error()); err != nil {
+		return 0, fmt.Errorf("read offsets of topic %s: %w", tp.Topic, err)
+	}
+	o, _ := offsets.Lookup(tp.Topic, tp.Partition)
+	return o.Offset, nil
+}
+
 // Read calls f with the records that the span still has, in their order; the batch is f's. Offsets without a record
 // (compacted, expired, aborted, or the mark of a transaction) are passed over.
 func (r *Reader) Read(ctx context.Context, span pipeline.Span, f func(*pipeline.Batch) error) error {
