@@ -21,6 +21,7 @@ import (
 
 	"github.com/tocsin-project/tocsin/pipeline/embedded"
 	"github.com/tocsin-project/tocsin/pipeline/embedded/embeddedtest"
+	"github.com/tocsin-project/tocsin/pipeline/pipelinetest"
 )
 
 // The tests of this file need Java and Apache Kafka's jars, in the folder that TOCSIN_KAFKA_LIBS names. `make e2e` fetches
@@ -65,6 +66,119 @@ func TestE2EKilledBrokers(t *testing.T) {
 	p.conclude(process)
 }
 
+// TestE2ESecured runs the pipeline over TLS with certificates on both sides, logged in by SCRAM, as a user who has the rights of
+// docs/security.md and no others; `check --live` finds nothing wrong with them by any mechanism, and names one that is taken away.
+func TestE2ESecured(t *testing.T) {
+	authority := pipelinetest.NewAuthority(t)
+	cert, key := authority.Issue("server")
+	pem := filepath.Join(t.TempDir(), "server.pem")
+	var both []byte
+	for _, name := range []string{cert, key} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		both = append(both, text...)
+	}
+	if err := os.WriteFile(pem, both, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	secure := freePort(t)
+	const module = "org.apache.kafka.common.security."
+	// The test itself, and the broker, speak to it in plain text: whoever does so may do everything.
+	cfg, cluster := apache(t, 1, func(plain, controller string) string {
+		return fmt.Sprintf(`listeners=PLAINTEXT://%s,SASL_SSL://%s,CONTROLLER://%s
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
+listener.name.sasl_ssl.plain.sasl.jaas.config=%splain.PlainLoginModule required user_tocsin="bell-secret";
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=%[4]sscram.ScramLoginModule required;
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=%[4]sscram.ScramLoginModule required;
+listener.name.sasl_ssl.oauthbearer.sasl.jaas.config=%[4]soauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="tocsin";
+ssl.keystore.type=PEM
+ssl.keystore.location=%s
+ssl.truststore.type=PEM
+ssl.truststore.location=%s
+ssl.client.auth=required
+`, plain, secure, controller, module, pem, authority.File)
+	})
+	p := newPlant(t, cfg, "raw")
+	admin := cluster.admin()
+	defer admin.Close()
+	for _, mechanism := range []kadm.ScramMechanism{kadm.ScramSha256, kadm.ScramSha512} {
+		r, err := admin.AlterUserSCRAMs(t.Context(), nil, []kadm.UpsertSCRAM{{User: "tocsin", Mechanism: mechanism, Iterations: 4096, Password: "bell-secret"}})
+		if err != nil || r["tocsin"].Err != nil {
+			t.Fatal(err, r)
+		}
+	}
+	user := func() *kadm.ACLBuilder {
+		return kadm.NewACLs().Allow("User:tocsin").AllowHosts("*").ResourcePatternType(kadm.ACLPatternPrefixed)
+	}
+	groups := user().Groups(p.topic + "-").Operations(kadm.OpRead)
+	for _, rights := range []*kadm.ACLBuilder{
+		user().Topics(p.topic).Operations(kadm.OpRead, kadm.OpDescribeConfigs),
+		user().Topics("tocsin.").Operations(kadm.OpRead, kadm.OpWrite, kadm.OpCreate, kadm.OpDescribeConfigs),
+		user().TransactionalIDs(p.topic + "-").Operations(kadm.OpWrite),
+		groups,
+	} {
+		r, err := admin.CreateACLs(t.Context(), rights)
+		if err != nil || r[0].Err != nil {
+			t.Fatal(err, r)
+		}
+	}
+	cert, key = authority.Issue("tocsin")
+	b64 := base64.RawURLEncoding.EncodeToString
+	now := time.Now().Unix()
+	token := b64([]byte(`{"alg":"none"}`)) + "." + b64(fmt.Appendf(nil, `{"sub":"tocsin","iat":%d,"exp":%d}`, now, now+3600)) + "."
+	config := func(mechanism string) string {
+		password := "bell-secret"
+		if mechanism == "OAUTHBEARER" {
+			password = token
+		}
+		p.secure = fmt.Sprintf(`, tls: {enabled: true, ca: %q, cert: %q, key: %q}, sasl: {mechanism: %s, user: tocsin, password: %q}`, authority.File, cert, key, mechanism, password)
+		p.brokers = []string{secure}
+		return p.config("a")
+	}
+	process := p.start("tocsin", "run", "-c", config("SCRAM-SHA-512"))
+	p.produce()
+	p.await("the first alerts", "SELECT count() >= 4 FROM v_alerts", process)
+	refused := func(mechanism string) (list []string) {
+		t.Helper()
+		check := p.start("tocsin", "check", "--live", "-c", config(mechanism))
+		check.wait(time.Minute)
+		if code := check.ProcessState.ExitCode(); code > 1 {
+			t.Errorf("%s: exit code %d\n%s", mechanism, code, check.log())
+		}
+		said, err := os.ReadFile(check.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(said)) {
+			if strings.HasPrefix(line, "refused: kafka: ") {
+				list = append(list, line)
+			}
+			if strings.Contains(line, "secret") {
+				t.Errorf("the secret is said: %s", line)
+			}
+		}
+		return list
+	}
+	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"} {
+		if got := refused(mechanism); len(got) > 0 {
+			t.Errorf("%s: %s", mechanism, got)
+		}
+	}
+	p.conclude(process)
+	if _, err := admin.DeleteACLs(t.Context(), groups); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(refused("PLAIN"), ""); strings.Count(got, "may not be a member of group raw-") != 3 {
+		t.Errorf("without the right to the groups: %q", got)
+	}
+}
+
 // apacheCluster are brokers of Apache Kafka, each of which is a controller as well (KRaft).
 type apacheCluster struct {
 	t       *testing.T
@@ -74,8 +188,8 @@ type apacheCluster struct {
 	brokers []*exec.Cmd
 }
 
-// apache starts so many brokers and a ClickHouse.
-func apache(t *testing.T, n int) (Config, *apacheCluster) {
+// apache starts so many brokers and a ClickHouse. more gives further lines of a broker's properties, from its addresses.
+func apache(t *testing.T, n int, more ...func(plain, controller string) string) (Config, *apacheCluster) {
 	t.Helper()
 	c := &apacheCluster{t: t, libs: os.Getenv("TOCSIN_KAFKA_LIBS"), brokers: make([]*exec.Cmd, n)}
 	if c.libs == "" {
@@ -107,6 +221,9 @@ min.insync.replicas=%[7]d
 group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=3000
 `, i+1, strings.Join(voters, ","), c.addrs[i], controllers[i], dir, n, (n+1)/2)
+		for _, f := range more {
+			properties += f(c.addrs[i], controllers[i])
+		}
 		if err := os.WriteFile(filepath.Join(dir, "server.properties"), []byte(properties), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -34,6 +34,9 @@ type plant struct {
 	db     *clickhouse.DB
 	client *kgo.Client
 
+	brokers []string // what the configuration names, where it is not what the test speaks to
+	secure  string   // further keys of kafka in it
+
 	patience time.Duration // how long nothing may come out while something is awaited; who waits for a dead process's transaction takes 30 s
 	once     sync.Once
 	stop     chan struct{} // closed: no more records
@@ -85,19 +88,23 @@ func (p *plant) config(instance string) string {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	brokers, err := json.Marshal(p.cfg.Kafka.Brokers)
+	brokers := p.brokers
+	if brokers == nil {
+		brokers = p.cfg.Kafka.Brokers
+	}
+	addrs, err := json.Marshal(brokers)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	path := filepath.Join(p.dir, instance+".yaml")
 	text := fmt.Sprintf(`instance: %s
-kafka: {brokers: %s, group: %s, topics: [%s], partitions: 3, replicas: %d}
+kafka: {brokers: %s, group: %s, topics: [%s], partitions: 3, replicas: %d%s}
 clickhouse: {addrs: ["%s"], database: %s}
 rules: {library: false, dirs: ["%s"]}
 alerts: {per_minute: 10000}
 flush: {rows: 500, interval: 100ms}
 admin: {listen: "127.0.0.1:0"}
-`, instance, brokers, p.cfg.Kafka.Group, p.topic, p.cfg.Kafka.Replicas, p.cfg.ClickHouse.Addrs[0], p.cfg.ClickHouse.Database, rules)
+`, instance, addrs, p.cfg.Kafka.Group, p.topic, p.cfg.Kafka.Replicas, p.secure, p.cfg.ClickHouse.Addrs[0], p.cfg.ClickHouse.Database, rules)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
