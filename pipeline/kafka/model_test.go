@@ -293,7 +293,7 @@ func (m *model) run(ctx context.Context, p *process) error {
 		return err
 	}
 	metrics := pipeline.NewMetrics(prometheus.NewRegistry())
-	consumer, err := NewConsumer(cfg, p.name, func(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
+	consumer, err := NewConsumer(cfg, p.name, nil, func(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
 		publisher := producer.Worker()
 		w := &pipeline.Worker{
 			Publisher: publisher, Limits: pipeline.Limits{Rows: 8, Bytes: 1 << 20, Interval: 700 * time.Millisecond},
