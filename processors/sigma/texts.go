@@ -5,6 +5,7 @@ import "strings"
 // texts finds, in one look at a folded text, everything filed under what it is, begins with, ends with or contains.
 type texts struct {
 	equal    map[string]filed
+	lengths  uint64 // of the keys of equal: most texts have another, and are not hashed
 	prefix   affixes
 	suffix   affixes
 	contains substrings
@@ -17,6 +18,7 @@ func (x *texts) add(k indexKey, what int32) {
 			x.equal = map[string]filed{}
 		}
 		x.equal[k.text] = append(x.equal[k.text], what)
+		x.lengths |= lengthBit(k.text)
 	case keyPrefix:
 		x.prefix.add(k.text, what, false)
 	case keySuffix:
@@ -28,13 +30,15 @@ func (x *texts) add(k indexKey, what int32) {
 
 // lookup gives the matcher what is filed under each key that the text has; the same may come more than once.
 func (x *texts) lookup(low string, m *Matcher) {
-	if x.equal != nil {
+	if x.lengths&lengthBit(low) != 0 {
 		m.found(x.equal[low])
 	}
 	x.prefix.lookup(low, false, m)
 	x.suffix.lookup(low, true, m)
 	x.contains.lookup(low, m)
 }
+
+func lengthBit(s string) uint64 { return 1 << min(len(s), 63) }
 
 // affixes finds what is filed under beginnings, or ends. Texts are filed under their outermost eight bytes, or four: one
 // look-up each, whatever their lengths.

@@ -60,21 +60,24 @@ func run(data string, lasts time.Duration) error {
 	if err != nil {
 		return err
 	}
-	entries, want, err := read(data)
+	lines, want, err := read(data)
 	if err != nil {
 		return err
 	}
 	n, right, found, extra, pairs := 0, 0, 0, 0, 0
 	began := used()
-	for n < len(entries) || used()-began < lasts {
-		e := entries[n%len(entries)]
+	for n < len(lines) || used()-began < lasts {
+		e, err := entry(lines[n%len(lines)])
+		if err != nil {
+			return err
+		}
 		var ids []string
 		for _, r := range rules {
 			if r.Detection.Matches(e, nil) {
 				ids = append(ids, r.ID)
 			}
 		}
-		if n < len(entries) {
+		if n < len(lines) {
 			slices.Sort(ids)
 			pairs += len(want[n])
 			for _, id := range ids {
@@ -92,30 +95,33 @@ func run(data string, lasts time.Duration) error {
 	}
 	rate := float64(n) / (used() - began).Seconds()
 	fmt.Printf("sigmalite  %10.1f events/s   %d of %d events with exactly the expected rules   %d rules, %d left out; %d of %d matches found, %d too many\n",
-		rate, right, len(entries), len(rules), refused, found, pairs, extra)
+		rate, right, len(lines), len(rules), refused, found, pairs, extra)
 	return nil
 }
 
+// entry makes of a line of JSON what the engine takes.
+func entry(line string) (*sigmalite.LogEntry, error) {
+	var object map[string]any
+	dec := json.NewDecoder(strings.NewReader(line))
+	dec.UseNumber()
+	if err := dec.Decode(&object); err != nil {
+		return nil, err
+	}
+	e := &sigmalite.LogEntry{Fields: map[string]string{}}
+	for k, v := range object {
+		e.Fields[k] = fmt.Sprint(v)
+		e.Message += e.Fields[k] + "\n" // keywords are searched in values, not in the names of keys
+	}
+	return e, nil
+}
+
 // read returns the events, and the rules that each must match.
-func read(data string) (entries []*sigmalite.LogEntry, want [][]string, err error) {
+func read(data string) (lines []string, want [][]string, err error) {
 	events, err := os.ReadFile(filepath.Join(data, "events.jsonl"))
 	if err != nil {
 		return nil, nil, err
 	}
-	for line := range strings.Lines(string(events)) {
-		var object map[string]any
-		dec := json.NewDecoder(strings.NewReader(line))
-		dec.UseNumber()
-		if err := dec.Decode(&object); err != nil {
-			return nil, nil, err
-		}
-		e := &sigmalite.LogEntry{Fields: map[string]string{}}
-		for k, v := range object {
-			e.Fields[k] = fmt.Sprint(v)
-			e.Message += e.Fields[k] + "\n" // keywords are searched in values, not in the names of keys
-		}
-		entries = append(entries, e)
-	}
+	lines = slices.Collect(strings.Lines(string(events)))
 	expected, err := os.ReadFile(filepath.Join(data, "expected_matches.jsonl"))
 	if err != nil {
 		return nil, nil, err
@@ -130,7 +136,7 @@ func read(data string) (entries []*sigmalite.LogEntry, want [][]string, err erro
 		slices.Sort(m.IDs)
 		want = append(want, m.IDs)
 	}
-	return entries, want, nil
+	return lines, want, nil
 }
 
 // used returns the time that this process was on a processor.
