@@ -102,6 +102,10 @@ kills: deps ## kill the pipeline 200 times at random, under load; and ClickHouse
 	$(GO) test -run TestKilledPipeline -v -kills 200 -timeout 30m ./cmd/tocsin
 	$(GO) test -run TestKilledServer -v -kills 20 -timeout 30m ./pipeline/clickhouse
 
+.PHONY: rollups
+rollups: deps ## rollups against what was acknowledged, over 300 chunks, 60 kills
+	$(GO) test -run TestR69 -count=1 -v -timeout 1h ./pipeline/clickhouse -rollup-chunks 300
+
 .PHONY: storm
 storm: deps ## 100,000 matching events of 10,000 hosts: each team gets its cap, none is lost
 	STORM=1 $(GO) test -run TestStorm -count=1 -v ./cmd/tocsin

@@ -83,3 +83,16 @@ func TestZombie(t *testing.T) {
 	}
 	p.conclude(process)
 }
+
+// TestR46KilledConsumer kills one of two consumers while records keep coming in: the other one takes its partitions over, and
+// what comes out is what would have come without the kill.
+func TestR46KilledConsumer(t *testing.T) {
+	t.Parallel()
+	p := newPlant(t, embeddedServers(t), "raw")
+	p.patience = 2 * time.Minute // the group waits 45 s for the one that is gone
+	p.produce()
+	first, second := p.start("tocsin", "run", "-c", p.config("a")), p.start("tocsin", "run", "-c", p.config("b"))
+	p.await("the first alerts", "SELECT count() >= 4 FROM v_alerts", second)
+	first.kill()
+	p.conclude(second)
+}

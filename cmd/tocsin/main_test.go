@@ -55,30 +55,14 @@ func TestDemo(t *testing.T) {
 	if err := d.play(t.Context(), out); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	huntAgrees(t, d.dir)
+	db, config := leftBehind(t, d.dir)
+	huntAgrees(t, db, config)
+	warehouseRequirements(t, db, config)
 }
 
 // huntAgrees asks the warehouse that a demo has left behind what its rules would have fired on: a backtest finds every key
 // that the stream has found, and no other one where nothing ends a rule's alerts.
-func huntAgrees(t *testing.T, dir string) {
-	server, err := embedded.StartClickHouse(t.Context(), embedded.ClickHouseConfig{Dir: filepath.Join(dir, "clickhouse")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = server.Stop(context.Background()) }() // its data is the test's
-	path := filepath.Join(dir, "hunt.yaml")
-	if err := os.WriteFile(path, []byte("clickhouse: {addrs: [\""+server.TCPAddr+"\"]}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := LoadConfig(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := clickhouse.Open(t.Context(), cfg.clickhouse())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+func huntAgrees(t *testing.T, db *clickhouse.DB, path string) {
 	fired := map[string][]string{} // keys, by rule
 	rows, err := db.Query(t.Context(), "SELECT DISTINCT rule_id, dedup_key FROM alerts ORDER BY dedup_key")
 	if err != nil {
