@@ -174,6 +174,24 @@ func TestBrowser(t *testing.T) {
 		}
 	})
 
+	t.Run("alerts as they come", func(t *testing.T) {
+		p := open(t, browser, 1440, 900, "light")
+		p.visit(base+"/", "tocsin-overview")
+		p.do(chromedp.KeyEvent("l"))
+		p.wait(`document.querySelectorAll('#tail li').length > 3`)
+		p.shot("tail")
+		if err := full.Exec(t.Context(), "INSERT INTO alerts (alert_id, version, ts, severity_id, status, team, title) VALUES ('0192aaaa-0000-4000-8000-00000000abcd', 1, now64(3), 5, 'firing', 'sec', 'brand new')"); err != nil {
+			t.Fatal(err)
+		}
+		p.wait(`/brand new/.test(document.querySelector('#tail li').innerText)`)
+		p.click("#tail li a")
+		p.loaded("tocsin-alert")
+		p.wait(`document.querySelectorAll('#tail li').length > 3`)
+		p.click("#tail button[aria-label=Close]")
+		p.wait(`!document.querySelector('#tail')`)
+		p.quiet()
+	})
+
 	t.Run("nothing yet, and nothing in this range", func(t *testing.T) {
 		p := open(t, browser, 1440, 900, "light")
 		p.visit(empty+"/", "tocsin-overview")

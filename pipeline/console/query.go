@@ -193,15 +193,19 @@ func (d *dashboard) scope(q url.Values, now time.Time) (scope, error) {
 	return sc, nil
 }
 
-// run expands a statement and asks the warehouse, as one of a few at a time: a page has a dozen panels, and the warehouse
-// has other work.
+// run expands a statement and asks the warehouse.
 func (s *Server) run(ctx context.Context, sql string, sc scope) (*result, error) {
-	if s.cfg.DB == nil {
-		return nil, &problem{http.StatusServiceUnavailable, "this process has no warehouse"}
-	}
 	text, params, err := expand(sql, sc)
 	if err != nil {
 		return nil, wrong("%v", err)
+	}
+	return s.ask(ctx, text, params)
+}
+
+// ask asks the warehouse, as one of a few at a time: a page has a dozen panels, and the warehouse has other work.
+func (s *Server) ask(ctx context.Context, text string, params map[string]any) (*result, error) {
+	if s.cfg.DB == nil {
+		return nil, &problem{http.StatusServiceUnavailable, "this process has no warehouse"}
 	}
 	select {
 	case s.slots <- struct{}{}:

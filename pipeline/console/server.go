@@ -152,6 +152,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /api/annotations", s.queryAnnotations)
 	mux.HandleFunc("GET /api/values", s.queryValues)
 	mux.HandleFunc("GET /api/extent", s.queryExtent)
+	mux.HandleFunc("GET /api/tail", s.queryTail)
 	mux.HandleFunc("GET /api/alerts/{id}", s.getAlert)
 	mux.HandleFunc("POST /api/alerts/{id}", s.say)
 	mux.HandleFunc("GET /api/", func(w http.ResponseWriter, r *http.Request) {

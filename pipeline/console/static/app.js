@@ -7,6 +7,7 @@ import { HOME, ALL, href, isRelative, rangeText, read, resolve } from './state.j
 import { rangePicker, refreshPicker, values, variableBar } from './controls.js';
 import { sayButton } from './say.js';
 import { Panel } from './panel/panel.js';
+import { toggleTail } from './tail.js';
 
 const FOLDERS = { devsecops: 'Everybody', dev: 'Development', sec: 'Security', ops: 'Operations', mon: 'Monitoring' };
 const SECONDS = { s: 1, m: 60, h: 3600 };
@@ -174,6 +175,7 @@ function drawNav(uid) {
     ])),
     h('footer', {},
       h('button.control.quiet', { type: 'button', 'aria-label': 'Light or dark', title: 'Light or dark', onclick: toggleTheme }, icon('theme'), 'Theme'),
+      h('button.control.quiet', { type: 'button', title: 'Alerts as they come', onclick: toggleTail }, icon('clock'), 'Live'),
       h('button.control.quiet', { type: 'button', onclick: help }, '?', h('span.hidden', {}, ' Keys'))));
 }
 
@@ -183,7 +185,7 @@ function toggleTheme() {
   page.panels.forEach((p) => p.repaint());
 }
 
-const KEYS = [['r', 'refresh'], ['t', 'choose the time range'], ['g', 'go to the dashboards'], ['h', 'front page'], ['?', 'this list'], ['Esc', 'close what is open']];
+const KEYS = [['r', 'refresh'], ['t', 'choose the time range'], ['g', 'go to the dashboards'], ['h', 'front page'], ['l', 'alerts as they come'], ['?', 'this list'], ['Esc', 'close what is open']];
 
 function help() {
   dialog('Keys', h('dl.keys', {}, KEYS.map(([key, what]) => [h('dt', {}, h('kbd', {}, key)), h('dd', {}, what)])),
@@ -193,7 +195,7 @@ function help() {
 function key(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input, select, textarea, dialog')) return;
   const does = {
-    r: reload, t: () => byId('range')?.click(), h: () => visit('/'), '?': help,
+    r: reload, t: () => byId('range')?.click(), h: () => visit('/'), l: toggleTail, '?': help,
     g: () => { document.body.classList.add('nav-open'); byId('nav').querySelector('li a')?.focus(); },
     Escape: () => document.body.classList.remove('nav-open'),
   }[event.key];
