@@ -35,6 +35,28 @@ type running struct {
 // runPipeline starts the pipeline on embedded servers.
 func runPipeline(t *testing.T, perMinute int, rules ...string) *running {
 	t.Helper()
+	r := preparePipeline(t, perMinute, false, rules...)
+	r.start()
+	return r
+}
+
+// start lets the pipeline run until the test ends.
+func (r *running) start() {
+	ctx, stop := context.WithCancel(r.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.app.run(ctx, kafka.AllRoles) }()
+	r.t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			r.t.Error(err)
+		}
+		r.app.close()
+	})
+}
+
+// preparePipeline starts embedded servers and connects a pipeline to them, with the library's rules or without.
+func preparePipeline(t *testing.T, perMinute int, library bool, rules ...string) *running {
+	t.Helper()
 	dir, data := t.TempDir(), t.TempDir()
 	for i, r := range rules {
 		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("r%d.yaml", i)), []byte(r), 0o644); err != nil {
@@ -44,7 +66,7 @@ func runPipeline(t *testing.T, perMinute int, rules ...string) *running {
 	cfg := DefaultConfig()
 	cfg.Instance, cfg.Admin.Listen = "test", "127.0.0.1:0"
 	cfg.Kafka.Topics, cfg.Kafka.Partitions = []string{"events"}, 2
-	cfg.Rules = RulesConfig{Dirs: []string{dir}, Lateness: time.Second}
+	cfg.Rules = RulesConfig{Library: library, Dirs: []string{dir}, Lateness: time.Second}
 	cfg.Alerts.PerMinute = perMinute
 	cfg.Flush.Interval = 100 * time.Millisecond
 	servers, err := startServers(t.Context(), filepath.Join(data, "servers"), &cfg)
@@ -60,16 +82,6 @@ func runPipeline(t *testing.T, perMinute int, rules ...string) *running {
 	if r.app, err = newApp(t.Context(), cfg, time.Now, zaptest.NewLogger(t)); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- r.app.run(ctx, kafka.AllRoles) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		r.app.close()
-	})
 	var topics []string
 	for _, team := range []string{"dev", "sec", "ops", "mon"} {
 		topics = append(topics, kafka.AlertsPrefix+team)
@@ -98,11 +110,21 @@ func (r *running) event(typ string, hosts ...string) {
 	r.t.Helper()
 	var records []*kgo.Record
 	for _, host := range hosts {
-		r.seq++
-		value := fmt.Sprintf(`{"specversion":"1.0","type":"dev.tocsin.%s","id":"%d","source":"/test","time":"%s","datacontenttype":"application/json","data":{"host":%q,"project":"pay"}}`,
-			typ, r.seq, time.Now().UTC().Format(time.RFC3339Nano), host)
-		records = append(records, &kgo.Record{Topic: "events", Value: []byte(value), Headers: []kgo.RecordHeader{{Key: "content-type", Value: []byte("application/cloudevents+json")}}})
+		records = append(records, r.record(time.Now(), typ, fmt.Sprintf(`"host":%q`, host)))
 	}
+	r.produce(records...)
+}
+
+// record is an event of a type at a time, with fields of its data as JSON.
+func (r *running) record(at time.Time, typ, fields string) *kgo.Record {
+	r.seq++
+	value := fmt.Sprintf(`{"specversion":"1.0","type":"dev.tocsin.%s","id":"%d","source":"/test","time":"%s","datacontenttype":"application/json","data":{"project":"pay",%s}}`,
+		typ, r.seq, at.UTC().Format(time.RFC3339Nano), fields)
+	return &kgo.Record{Topic: "events", Value: []byte(value), Headers: []kgo.RecordHeader{{Key: "content-type", Value: []byte("application/cloudevents+json")}}}
+}
+
+func (r *running) produce(records ...*kgo.Record) {
+	r.t.Helper()
 	if err := r.client.ProduceSync(r.t.Context(), records...).FirstErr(); err != nil {
 		r.t.Fatal(err)
 	}
@@ -244,6 +266,48 @@ func TestAlertsThroughThePipeline(t *testing.T) {
 	for _, line := range strings.Split(strings.TrimSpace(r.tocsin("alert", "ls", "--all")), "\n") {
 		if !json.Valid([]byte(line)) {
 			t.Errorf("no JSON: %s", line)
+		}
+	}
+}
+
+// TestLibraryThroughThePipeline runs the library's rules with Kafka before them, and topics and ClickHouse behind.
+func TestLibraryThroughThePipeline(t *testing.T) {
+	t.Parallel()
+	r := preparePipeline(t, 30, true)
+	// What happened before the pipeline began is there when it begins: a backup of yesterday, and ten releases since.
+	now := time.Now()
+	records := []*kgo.Record{r.record(now.Add(-25*time.Hour), "backup.finished", `"outcome":"success","service":"tocsin"`)}
+	for i := range 10 {
+		digest := fmt.Sprintf(`"artifact_digest":"sha256:%064x","actor":"ci-bot","service":"pay-api"`, i+1)
+		for j, typ := range []string{"artifact.packaged", "artifact.signed", "artifact.published"} {
+			records = append(records, r.record(now.Add(-2*time.Hour+time.Duration(i)*time.Minute+time.Duration(j)*time.Second), typ, digest))
+		}
+		records = append(records, r.record(now.Add(-2*time.Hour+time.Duration(i)*time.Minute+4*time.Second), "component.added", digest+`,"purl":"pkg:gem/rack@2.2.8.1"`))
+	}
+	for i := range records {
+		records[i].Key = []byte("one partition") // in the order of time
+	}
+	r.produce(records...)
+	r.start()
+
+	// C20: no verified backup for a day is told to monitoring and operations.
+	r.await("that no backup was made", func() bool {
+		return strings.Contains(r.said()["mon"], "C20|tocsin firing v1") && strings.Contains(r.said()["ops"], "C20|tocsin firing v1")
+	})
+
+	// R57: ten ordinary releases page nobody. All that could be absent has been waited for when the backup's day was over.
+	var events, loud uint64
+	if err := r.app.db.QueryRow(t.Context(), "SELECT (SELECT count() FROM events WHERE phase = 'release'), (SELECT countIf(severity_id >= 4 AND rule_id != 'C20') FROM alerts)").Scan(&events, &loud); err != nil {
+		t.Fatal(err)
+	}
+	if events < 10 || loud != 0 {
+		t.Errorf("%d events of phase 5, %d alerts of severity 4 or more", events, loud)
+	}
+	for team, list := range r.topics {
+		for _, a := range list {
+			if a.Severity >= 4 && a.Rule != "C20" {
+				t.Errorf("%s is paged by %s: %s", team, a.Rule, a.Title)
+			}
 		}
 	}
 }

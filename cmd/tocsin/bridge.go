@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tocsin-project/tocsin/pipeline/bridge"
+	"github.com/tocsin-project/tocsin/pipeline/console"
 	"github.com/tocsin-project/tocsin/pipeline/kafka"
 )
 
 func newBridge() *cobra.Command {
-	var path string
+	var path, listen string
 	cmd := &cobra.Command{
 		Use:   "bridge NAME... -c FILE",
 		Short: "Carry alerts to a pager, a chat, a mailbox or a SIEM",
@@ -43,11 +44,24 @@ committed once the peer has the alert. docs/alerts.md lists the kinds: ` + strin
 					return fmt.Errorf("%s: no bridge is called %q; there are: %s", path, name, strings.Join(known, ", "))
 				}
 			}
+			reg := newRegistry()
+			metrics, err := bridge.NewMetrics(reg)
+			if err != nil {
+				return err
+			}
 			g, ctx := errgroup.WithContext(cmd.Context())
+			if listen != "" {
+				admin, err := console.New(console.Config{Listen: listen, Registry: reg, Log: log.Named("console")})
+				if err != nil {
+					return err
+				}
+				g.Go(func() error { return admin.Serve(ctx) })
+			}
 			for _, name := range names {
 				b := byName[name]
+				b.Report(metrics)
 				g.Go(func() error {
-					return kafka.Follow(ctx, cfg.Kafka, name, b.Deliver, b.Refresh, log.Named("bridge."+name))
+					return kafka.Follow(ctx, cfg.Kafka, name, cfg.Instance, b.Deliver, b.Refresh, log.Named("bridge."+name))
 				})
 			}
 			return g.Wait()
@@ -55,5 +69,6 @@ committed once the peer has the alert. docs/alerts.md lists the kinds: ` + strin
 	}
 	cmd.Flags().StringVarP(&path, "config", "c", "", "configuration file")
 	_ = cmd.MarkFlagRequired("config")
+	cmd.Flags().StringVar(&listen, "listen", "", "host:port for /metrics and /livez; none without it: the admin address of the file is the pipeline's")
 	return cmd
 }

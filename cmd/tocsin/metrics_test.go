@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/pipeline/bridge"
 	"github.com/tocsin-project/tocsin/pipeline/console"
 	"github.com/tocsin-project/tocsin/pipeline/receive"
 	"github.com/tocsin-project/tocsin/processors/correlate"
@@ -44,6 +45,9 @@ func metrics(t *testing.T) map[string]metric {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(enricher, rules, correlate.NewMetrics(), newSampleMetric(), pipeline.NewBudget(1))
 	pipeline.NewMetrics(reg)
+	if _, err := bridge.NewMetrics(reg); err != nil {
+		t.Fatal(err)
+	}
 	admin, err := console.New(console.Config{Listen: "127.0.0.1:0", Registry: reg})
 	if err != nil {
 		t.Fatal(err)

@@ -69,6 +69,7 @@ type Bridge struct {
 	peer        peer
 	known       map[uuid.UUID]known // alerts that were carried
 	wait        time.Duration       // before the second try
+	metrics     *Metrics            // nil for none
 }
 
 type known struct {
@@ -127,6 +128,7 @@ func (b *Bridge) Deliver(ctx context.Context, record []byte) (reason string, err
 	if b.cfg.Links != "" && a.Links.Dashboard != "" {
 		m.link = strings.TrimRight(b.cfg.Links, "/") + a.Links.Dashboard
 	}
+	began := time.Now()
 	for wait := b.wait; ; wait = min(2*wait, lastWait) {
 		if err := b.limit.Wait(ctx); err != nil {
 			return "", fmt.Errorf("bridge %s: %w", b.cfg.Name, err)
@@ -138,13 +140,17 @@ func (b *Bridge) Deliver(ctx context.Context, record []byte) (reason string, err
 		switch {
 		case err == nil:
 			b.remember(m)
+			b.count(delivered)
+			b.took(time.Since(began).Seconds())
 			return "", nil
 		case errors.As(err, &no):
 			b.remember(m)
+			b.count(refusedTry)
 			return fmt.Sprintf("bridge %s: %v", b.cfg.Name, err), nil
 		case ctx.Err() != nil:
 			return "", fmt.Errorf("bridge %s: %w", b.cfg.Name, ctx.Err())
 		}
+		b.count(failedTry)
 		var later tooMany
 		if errors.As(err, &later) {
 			wait = max(wait, later.after)

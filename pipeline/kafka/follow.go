@@ -22,8 +22,9 @@ const refreshEvery = 30 * time.Second
 
 // Follow reads the teams' alerts as the consumer group <cfg.Group>-bridge-<name>, gives each record to deliver, and commits
 // its position then. What deliver gives a reason for goes to the dead letters. A group that is new begins with what comes
-// from now on: nobody is called for last week's alerts. It returns when ctx ends or deliver fails.
-func Follow(ctx context.Context, cfg Config, name string, deliver func(context.Context, []byte) (reason string, err error), refresh func(context.Context), log *zap.Logger) error {
+// from now on: nobody is called for last week's alerts. instance names this member: one that was killed goes on at once when
+// it is started again. It returns when ctx ends or deliver fails.
+func Follow(ctx context.Context, cfg Config, name, instance string, deliver func(context.Context, []byte) (reason string, err error), refresh func(context.Context), log *zap.Logger) error {
 	opts, err := cfg.options(log)
 	if err != nil {
 		return err
@@ -36,8 +37,8 @@ func Follow(ctx context.Context, cfg Config, name string, deliver func(context.C
 	if err := beginAtEnd(ctx, opts, group, topics); err != nil {
 		return fmt.Errorf("kafka bridge %s: %w", name, err)
 	}
+	opts = append(opts, cfg.member(group, instance, kgo.CooperativeStickyBalancer(), kgo.StickyBalancer())...)
 	client, err := kgo.NewClient(append(opts,
-		kgo.ConsumerGroup(group),
 		kgo.ConsumeTopics(topics...),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), // of a partition that was added since
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -49,6 +50,7 @@ func Follow(ctx context.Context, cfg Config, name string, deliver func(context.C
 		return fmt.Errorf("kafka bridge %s: %w", name, err)
 	}
 	defer client.CloseAllowingRebalance()
+	defer leave(client, cfg, group, instance, log)
 	refreshed := time.Now()
 	for ctx.Err() == nil {
 		poll, cancel := context.WithTimeout(ctx, refreshEvery)

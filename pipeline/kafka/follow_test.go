@@ -57,7 +57,7 @@ func TestFollowMissesNothing(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- Follow(ctx, cfg, "b", b.Deliver, b.Refresh, log) }()
+		go func() { done <- Follow(ctx, cfg, "b", "i", b.Deliver, b.Refresh, log) }()
 		return func() {
 			cancel()
 			if err := <-done; err != nil {
