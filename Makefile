@@ -76,10 +76,10 @@ reload: ## 1,000 reloads of the rules under load
 	CGO_ENABLED=1 $(GO) test -race -run TestReloadsUnderLoad -v ./processors/rule/ruletest -reloads 1000
 
 .PHONY: e2e
-e2e: deps $(KAFKA_LIBS) ## against real servers and a real browser: needs java, mvn, and Debian's postgresql, mariadb-server, zookeeper and chromium
-	$(GO) vet -tags e2e ./pipeline/sample ./pipeline/clickhouse ./pipeline/console ./cmd/tocsin
+e2e: deps $(KAFKA_LIBS) ## against real servers and a real browser: needs java, mvn, and the Debian packages that .ci/run names
+	$(GO) vet -tags e2e ./pipeline/sample ./pipeline/clickhouse ./pipeline/bridge ./pipeline/console ./cmd/tocsin
 	$(GO) test -tags e2e -count=1 ./pipeline/sample
-	$(GO) test -tags e2e -count=1 -run TestE2E ./pipeline/clickhouse
+	$(GO) test -tags e2e -count=1 -run TestE2E ./pipeline/clickhouse ./pipeline/bridge
 	$(GO) test -tags e2e -count=1 -run TestBrowser ./pipeline/console
 	TOCSIN_KAFKA_LIBS=$(KAFKA_LIBS) $(GO) test -tags e2e -count=1 -v -timeout 15m -run TestE2E ./cmd/tocsin
 
