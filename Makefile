@@ -137,6 +137,10 @@ bench-rules: ## what 10 to 3,000 rules cost an event, beside naive expr; signals
 	$(GO) run ./bench/rules
 	$(GO) run ./bench/detect
 
+.PHONY: bench-latency
+bench-latency: deps build ## from a record's arrival in Kafka to its alert, at half of the most that this machine bears
+	$(GO) run ./bench/latency
+
 .PHONY: vuln
 vuln: ## known vulnerabilities in what we depend on
 	$(GO) run $(VULNCHECK) ./...
