@@ -26,8 +26,8 @@ type Row struct {
 
 // Warehouse is a table and a view of it that counts rows, as ClickHouse keeps them: each remembers the tokens of the last
 // blocks that it took, and takes no block under one of those again. A block that the table knows is offered to the view all
-// the same, which decides for itself. That the real one does so too is tested where that is at hand, in pipeline/clickhouse.
-// A Warehouse outlives the sinks that write to it.
+// the same, which decides for itself, as ClickHouse's documentation of insert deduplication has it; the tests of
+// pipeline/clickhouse hold the real one to the cases that delivery rests on. A Warehouse outlives the sinks that write to it.
 type Warehouse struct {
 	// Window and ViewWindow are how many tokens the table and the view remember.
 	Window, ViewWindow int
