@@ -110,15 +110,6 @@ func (d *decoder) uint64() uint64 {
 	return binary.LittleEndian.Uint64(b)
 }
 
-func (d *decoder) flag() bool { return d.uvarint() == 1 }
-
-func appendFlag(b []byte, v bool) []byte {
-	if v {
-		return append(b, 1)
-	}
-	return append(b, 0)
-}
-
 func (d *decoder) context() (c alert.Context) {
 	if n := d.count(); n > 0 {
 		c.Steps = make([]alert.Fields, n)

@@ -40,7 +40,7 @@ func isDagdaAnswer(s *Shape) bool {
 func dagdaInfos(object []byte) (infos []byte) {
 	scanMembers(object, func(name string, value []byte) bool {
 		if strings.HasPrefix(name, "CVE-") && member(value, "cveid") != nil {
-			infos = object[:len(object)]
+			infos = object
 		}
 		return false
 	})

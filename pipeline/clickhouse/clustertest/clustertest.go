@@ -44,7 +44,7 @@ func Start(t testing.TB, n int) (nodes []*Node, addrs []string) {
 		nodes, addrs = append(nodes, node), append(addrs, node.Addr)
 	}
 	for _, l := range listeners {
-		l.Close()
+		_ = l.Close()
 	}
 	more := remoteServers(t, nodes)
 	for _, node := range nodes {

@@ -15,7 +15,7 @@ func Relay(t testing.TB, addr string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { listener.Close() })
+	t.Cleanup(func() { _ = listener.Close() })
 	forward := func(to, from net.Conn) {
 		_, _ = io.Copy(to, from)           // until either end is gone, however
 		_, _ = io.Copy(io.Discard, from)   // whoever sends must not find the door shut
@@ -29,14 +29,14 @@ func Relay(t testing.TB, addr string) string {
 			}
 			server, err := net.Dial("tcp", addr)
 			if err != nil {
-				client.Close()
+				_ = client.Close()
 				continue
 			}
 			go forward(server, client)
 			go func() {
 				forward(client, server)
-				client.Close()
-				server.Close()
+				_ = client.Close()
+				_ = server.Close()
 			}()
 		}
 	}()
