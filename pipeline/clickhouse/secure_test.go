@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tocsin-project/tocsin/pipeline"
+	"github.com/tocsin-project/tocsin/pipeline/embedded"
 	"github.com/tocsin-project/tocsin/pipeline/pipelinetest"
 )
 
@@ -102,9 +103,15 @@ func forward(in *tls.Conn) {
 	_, _ = io.Copy(in, out) // until the server ends
 }
 
-// TestNoPasswordIsSaid: not where it is wrong, nor where nobody answers.
+// TestNoPasswordIsSaid: not where it is wrong, nor where nobody answers. The server is the test's own: the embedded one may
+// abort on whom it refuses.
 func TestNoPasswordIsSaid(t *testing.T) {
-	for _, addr := range []string{server.TCPAddr, "127.0.0.1:1"} {
+	own, err := embedded.StartClickHouse(t.Context(), embedded.ClickHouseConfig{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Kill()
+	for _, addr := range []string{own.TCPAddr, "127.0.0.1:1"} {
 		_, err := Open(t.Context(), Config{Addrs: []string{addr}, User: "nobody", Password: "bell-secret"})
 		if err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("error %v", err)

@@ -109,9 +109,11 @@ func NewConsumer(cfg Config, instance string, budget *pipeline.Budget, start fun
 
 // Run polls until ctx ends, a worker fails for good, or the client does. On its way out it lets the workers store what
 // they hold: what was read is stored or not committed.
-func (c *Consumer) Run(ctx context.Context) error {
+func (c *Consumer) Run(ctx context.Context) (err error) {
 	defer c.client.Close()
-	defer func() { leave(c.client, c.cfg, c.group, c.instance, c.log) }()
+	defer func() {
+		leave(c.client, c.cfg, c.group, c.instance, fenced(err) || fenced(context.Cause(ctx)), c.log)
+	}()
 	polling, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() { // a worker may fail while there is nothing to poll
@@ -160,15 +162,21 @@ func halts(err error) bool {
 	return !kafkaErr.Retriable
 }
 
+// fenced reports whether an error, of this member or of another one of the process, is that somebody else has the process' name:
+// a broker that goes by the name alone would have the other one out if this one left.
+func fenced(err error) bool {
+	return errors.Is(err, kerr.FencedInstanceID) || errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.ProducerFenced) || errors.Is(err, errTaken)
+}
+
 // leave lets the partitions go and takes this member out of its group. The client itself would let one that has a name keep
 // its partitions until the session ends, so that a restart finds them again. But a process that ends cleanly may not come
-// back, and a moment's rebalance is cheaper than partitions that nobody reads. Only a crash keeps its place. If somebody
-// else has taken the name by now, the broker leaves that one in.
-func leave(client *kgo.Client, cfg Config, group, instance string, log *zap.Logger) {
+// back, and a moment's rebalance is cheaper than partitions that nobody reads. Only a crash keeps its place, and one that was
+// fenced: the place is another's.
+func leave(client *kgo.Client, cfg Config, group, instance string, fenced bool, log *zap.Logger) {
 	id, _ := client.GroupMetadata()
 	client.AllowRebalance()
 	client.LeaveGroup()
-	if id == "" || cfg.Protocol == "consumer" {
+	if id == "" || fenced || cfg.Protocol == "consumer" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

@@ -152,9 +152,11 @@ func (d *Detect) taken(partitions map[int32][]*kgo.Record, member string) error 
 }
 
 // Run works until ctx ends or a transaction fails for good.
-func (d *Detect) Run(ctx context.Context) error {
+func (d *Detect) Run(ctx context.Context) (err error) {
 	defer d.session.Close()
-	defer func() { leave(d.session.Client(), d.cfg, d.group, d.instance, d.log) }()
+	defer func() {
+		leave(d.session.Client(), d.cfg, d.group, d.instance, fenced(err) || fenced(context.Cause(ctx)), d.log)
+	}()
 	// Asking for the producer's id ends the transaction that a crash of this instance left open. The client would ask at the
 	// first Begin, and until the transaction's end the group does not say where its partitions stand: a wait of 30 s.
 	if _, _, err := d.session.Client().ProducerID(ctx); halts(err) {
