@@ -65,7 +65,7 @@ type demoRun struct {
 // play plays the story, prints it and what came of it, and returns errNo when a promise was broken.
 func (d *demoRun) play(ctx context.Context, out io.Writer) error {
 	// The story ends now, so that consoles which show the last half hour show all of it.
-	origin := time.Now().UTC().Add(-demo.Length)
+	origin := demo.Begin(time.Now().UTC())
 	records := demo.Story(origin, 1, d.rate)
 	want, err := demo.Expect(ctx, records, origin)
 	if err != nil {

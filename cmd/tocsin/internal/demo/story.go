@@ -12,6 +12,16 @@ import (
 // Length is the storyline's simulated time.
 const Length = 30 * time.Minute
 
+// Begin is when a story begins that ends about now. Rule C14 counts by the hour of the clock, and looks at an hour's first two
+// minutes only when they are over: no hour begins around the story's burst of pulls.
+func Begin(now time.Time) time.Time {
+	origin := now.Add(-Length)
+	if m := origin.Add(at(18, 30)).Minute(); m >= 56 || m <= 2 {
+		origin = origin.Add(-10 * time.Minute)
+	}
+	return origin
+}
+
 // The raw topics that the storyline writes.
 const (
 	TopicForge   = "raw.forge"   // what developers and their forge do
