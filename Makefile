@@ -7,7 +7,7 @@ VULNCHECK := golang.org/x/vuln/cmd/govulncheck@latest
 HELM      := helm.sh/helm/v3/cmd/helm@v3.19.0
 NFPM      := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.41.0
 CYCLONEDX := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
-FUZZTIME  ?= 10s
+FUZZTIME  ?= 20000x
 KAFKA_LIBS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tocsin/kafka-e2e
 VERSION   ?= $(shell git describe --tags --match 'v*' --dirty 2>/dev/null || git log -1 --format=0.0.0-g%h 2>/dev/null || echo 0.0.0-devel)
 # The same commit gives the same bytes, wherever it is built: no paths, no times, no build id.
@@ -51,10 +51,16 @@ generate: ## rewrite docs and schemas that are made from the code
 	$(GO) test ./cmd/tocsin -run TestDocsAreUpToDate -update
 
 .PHONY: fuzz
-fuzz: ## every fuzz test for FUZZTIME each (default 10s)
-	@for pkg in $$($(GO) list ./...); do \
-	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep ^Fuzz); do \
-	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+fuzz: ## every fuzz test for FUZZTIME each, a number of inputs (default 20000x) or a time
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	for pkg in $$($(GO) list -f '{{.Dir}}' ./...); do \
+	  tests=$$(cat $$pkg/*_test.go 2>/dev/null | sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p'); \
+	  [ -n "$$tests" ] || continue; \
+	  $(GO) test -c -fuzz . -o "$$dir/fuzz.test" "$$pkg" || exit 1; \
+	  for f in $$tests; do \
+	    echo "$${pkg#$(CURDIR)/} $$f"; \
+	    (cd $$pkg && "$$dir/fuzz.test" -test.run '^$$' -test.fuzz "^$$f\$$" -test.fuzztime $(FUZZTIME) \
+	      -test.fuzzminimizetime 100x -test.fuzzcachedir "$$($(GO) env GOCACHE)/fuzz/$${pkg#$(CURDIR)/}") || exit 1; \
 	  done; \
 	done
 
