@@ -50,6 +50,9 @@ const FalsePositive = "false_positive"
 // Windows are the kinds of silences.
 var Windows = []string{"silence", "maintenance", "chaos"}
 
+// Teams are those whose alerts there are.
+var Teams = []string{TeamDev, TeamSec, TeamOps, TeamMon}
+
 // MaxSilence is the longest silence. What should be quiet for good is a change of the rule.
 const MaxSilence = 30 * 24 * time.Hour
 
@@ -68,7 +71,7 @@ const maxControlText = 1000
 func (c *Control) Check() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if !slices.Contains([]string{TeamDev, TeamSec, TeamOps, TeamMon}, c.Team) {
+	if !slices.Contains(Teams, c.Team) {
 		bad("team %q is none of dev, sec, ops, mon", c.Team)
 	}
 	if c.By == "" {

@@ -101,7 +101,9 @@ type Output struct {
 	Growth []*Growth
 	// Signals are those of rules that take the alerts of others, for the signals topic.
 	Signals []Signal
-	Letters []DeadLetter // records that nothing could be made of
+	// Controls are what rules say of alerts: windows that events opened or closed.
+	Controls []Control
+	Letters  []DeadLetter // records that nothing could be made of
 }
 
 // Reset empties the output for the next poll.
@@ -109,6 +111,8 @@ func (o *Output) Reset(now time.Time) {
 	clear(o.Alerts)
 	clear(o.Growth)
 	clear(o.Signals)
+	clear(o.Controls)
 	clear(o.Letters)
-	o.Now, o.Alerts, o.Growth, o.Signals, o.Letters = now, o.Alerts[:0], o.Growth[:0], o.Signals[:0], o.Letters[:0]
+	o.Now, o.Alerts, o.Growth, o.Signals = now, o.Alerts[:0], o.Growth[:0], o.Signals[:0]
+	o.Controls, o.Letters = o.Controls[:0], o.Letters[:0]
 }

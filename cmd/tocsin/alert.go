@@ -297,7 +297,7 @@ func newAlertExpire(config *string) *cobra.Command {
 func forTeams(c pipeline.Control, team string) []pipeline.Control {
 	teams := []string{team}
 	if team == "" {
-		teams = []string{pipeline.TeamDev, pipeline.TeamSec, pipeline.TeamOps, pipeline.TeamMon}
+		teams = pipeline.Teams
 	}
 	list := slices.Repeat([]pipeline.Control{c}, len(teams))
 	for i := range list {

@@ -98,7 +98,7 @@ func (r Roles) rights(cfg Config, instance string) rights {
 	}
 	if r.Detect {
 		add(kmsg.ACLOperationRead, SignalsTopic, StateTopic, DeskTopic, DeskStateTopic, ControlTopic)
-		add(kmsg.ACLOperationWrite, SignalsTopic, StateTopic, DeskTopic, DeskStateTopic, GrowthTopic, AlertsStateTopic, DeadLetterTopic)
+		add(kmsg.ACLOperationWrite, SignalsTopic, StateTopic, DeskTopic, DeskStateTopic, ControlTopic, GrowthTopic, AlertsStateTopic, DeadLetterTopic)
 		for t := range OwnTopics() {
 			if strings.HasPrefix(t, AlertsPrefix) {
 				add(kmsg.ACLOperationWrite, t)

@@ -15,11 +15,10 @@ import (
 func SendControls(ctx context.Context, cfg Config, list []pipeline.Control, log *zap.Logger) error {
 	records := make([]*kgo.Record, len(list))
 	for i := range list {
-		value, err := pipeline.EncodeControl(&list[i])
-		if err != nil {
+		var err error
+		if records[i], err = controlRecord(&list[i]); err != nil {
 			return err
 		}
-		records[i] = &kgo.Record{Topic: ControlTopic, Key: []byte(list[i].Team), Value: value}
 	}
 	opts, err := cfg.options(log)
 	if err != nil {
@@ -34,4 +33,12 @@ func SendControls(ctx context.Context, cfg Config, list []pipeline.Control, log 
 		return fmt.Errorf("produce to %s: %w", ControlTopic, err)
 	}
 	return nil
+}
+
+func controlRecord(c *pipeline.Control) (*kgo.Record, error) {
+	value, err := pipeline.EncodeControl(c)
+	if err != nil {
+		return nil, err
+	}
+	return &kgo.Record{Topic: ControlTopic, Key: []byte(c.Team), Value: value}, nil
 }

@@ -318,6 +318,14 @@ func sendFound(out *pipeline.Output, produce func(*kgo.Record)) error {
 		key := g.Host + "/" + g.DBName + "/" + g.DBObject
 		produce(&kgo.Record{Topic: GrowthTopic, Key: []byte(key), Value: value, Timestamp: g.Time})
 	}
+	for i := range out.Controls {
+		record, err := controlRecord(&out.Controls[i])
+		if err != nil {
+			return err
+		}
+		record.Timestamp = out.Now
+		produce(record)
+	}
 	for i := range out.Signals {
 		s := &out.Signals[i]
 		produce(&kgo.Record{Topic: SignalsTopic, Key: []byte(s.Key), Value: pipeline.AppendSignal(nil, s), Timestamp: s.Ingest})

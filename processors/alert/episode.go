@@ -67,6 +67,8 @@ type Team struct {
 type Output struct {
 	Now    time.Time
 	Alerts []*pipeline.Alert
+	// Controls are the windows that the rule's events opened or closed.
+	Controls []pipeline.Control
 	// Heard are the alerts that began or got worse, as events, of rules whose alerts others take.
 	Heard []pipeline.Event
 }

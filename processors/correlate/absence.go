@@ -56,7 +56,9 @@ func (a *absence) observe(c *call, s *pipeline.Signal) {
 	}
 	h := hit{time: t, id: s.EventID, armed: true}
 	if s.Step == trigger {
-		a.expect(c, h, t-int64(c.rule.Before))
+		if a.expect(c, h, t-int64(c.rule.Before)) {
+			open(c, s)
+		}
 		return
 	}
 	after := int64(0) // what answers a trigger may be of the same time, but not the same event
@@ -64,7 +66,11 @@ func (a *absence) observe(c *call, s *pipeline.Signal) {
 		after = 1
 	}
 	a.pending = slices.DeleteFunc(a.pending, func(p hit) bool {
-		return t >= p.time-int64(c.rule.Before)+after && t <= p.time+int64(c.rule.Window)
+		answered := t >= p.time-int64(c.rule.Before)+after && t <= p.time+int64(c.rule.Window)
+		if answered {
+			shut(c, p.id)
+		}
+		return answered
 	})
 	if e := a.episode; e != nil && e.Open && t > e.Held {
 		e.Resolve(c.rule, &a.context, &c.out)
@@ -112,10 +118,10 @@ func floorDiv(a, b int64) int64 {
 }
 
 // expect adds a trigger unless it has been answered by an event from the given time on.
-func (a *absence) expect(c *call, h hit, from int64) {
+func (a *absence) expect(c *call, h hit, from int64) (added bool) {
 	i, _ := slices.BinarySearch(a.came, from)
 	if i < len(a.came) && a.came[i] <= h.time+int64(c.rule.Window) {
-		return
+		return false
 	}
 	at := len(a.pending)
 	for at > 0 && a.pending[at-1].time > h.time {
@@ -126,6 +132,7 @@ func (a *absence) expect(c *call, h hit, from int64) {
 		a.pending = thin(a.pending)
 		c.stats.Truncated++
 	}
+	return true
 }
 
 // thin forgets the trigger whose neighbours are the closest to each other. The oldest stays: were it forgotten, a key with

@@ -389,6 +389,8 @@ func (e *Engine) judge(k *keyed, s *pipeline.Signal, out *pipeline.Output) {
 	due, keep := k.judge.due(c)
 	e.tell(c.out.Heard, out)
 	c.out.Heard = c.out.Heard[:0]
+	out.Controls = append(out.Controls, c.out.Controls...)
+	c.out.Controls = c.out.Controls[:0]
 	if !keep {
 		e.forget(k)
 		return

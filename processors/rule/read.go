@@ -51,7 +51,7 @@ type reader struct {
 	captured                                             map[string]bool
 	ends                                                 []ending
 	own                                                  *Step // of a rule that has one, with its keys beside those of the rule
-	suppress, inhibits                                   ast.Node
+	suppress, inhibits, opens                            ast.Node
 }
 
 // ending is a step that ends something; such steps come after all others.
@@ -169,6 +169,7 @@ func (r *reader) keysOf(kind Kind) (known keys, required []string) {
 		known["expect"] = func(n ast.Node) { r.step(n, Step{ID: "expect", Role: RoleExpect}) }
 		known["while"] = func(n ast.Node) { r.step(n, Step{ID: "while", Role: RoleWhile}) }
 		known["within"] = func(n ast.Node) { rule.Window = r.duration(n, "within", minWindow, maxWithin) }
+		known["opens"] = func(n ast.Node) { rule.Opens, r.opens = r.word(n, "opens", pipeline.Windows[1:]), n }
 		known["before"] = func(n ast.Node) { rule.Before = r.duration(n, "before", minWindow, maxWithin) }
 		known["lateness"] = func(n ast.Node) { rule.Lateness = r.duration(n, "lateness", minWindow, time.Hour) }
 		required = append(required, "expect", "within")
@@ -443,8 +444,16 @@ func (r *reader) steps(n ast.Node) {
 // finish reads what refers to other keys, and gives each step the rule's key and the columns that the alert speaks of.
 func (r *reader) finish() {
 	rule := r.rule
-	if r.suppress != nil && IsSecurity(rule.Attacks) && slices.ContainsFunc(rule.Suppress, isWindow) {
-		r.failAt(r.suppress, "suppress: a rule with a technique of security is not quieted by chaos or maintenance (C19)", "an attacker would hide behind it; exclude the events in `when` if they are no sign of an attack")
+	if r.suppress != nil && slices.ContainsFunc(rule.Suppress, isWindow) {
+		if IsSecurity(rule.Attacks) {
+			r.failAt(r.suppress, "suppress: a rule with a technique of security is not quieted by chaos or maintenance (C19)", "an attacker would hide behind it; exclude the events in `when` if they are no sign of an attack")
+		}
+		if slices.ContainsFunc(rule.Subscriptions, func(s Subscription) bool { return s.Class == pipeline.ClassSecRequested }) {
+			r.failAt(r.suppress, "suppress: what security asked for is not quieted by chaos or maintenance", "give security's subscription a rule of its own")
+		}
+	}
+	if r.opens != nil && !slices.ContainsFunc(rule.Steps, func(s Step) bool { return s.Role == RoleMatch }) {
+		r.failAt(r.opens, "opens: a rule without a trigger opens no window", "")
 	}
 	for _, e := range r.ends {
 		r.step(e.node, e.step)

@@ -71,6 +71,9 @@ type Rule struct {
 	Windows WindowKind
 	// Final tells that windows are judged once no late event can change them any more, not with every event.
 	Final bool
+	// Opens is the kind of window that the trigger of an absence opens until what is expected comes, Window later at the
+	// latest: one of pipeline.Windows; "" for none.
+	Opens string
 	// Lateness, where it is not 0, is how long an absence waits for late events, in place of the engine's bound.
 	Lateness time.Duration
 	// Dedup is the time in which a further firing of the same key belongs to the same alert.
@@ -332,6 +335,9 @@ func (r *Rule) digest() uint64 {
 	}
 	if r.Last > 0 {
 		fmt.Fprintf(h, "last %d ", r.Last)
+	}
+	if r.Opens != "" {
+		fmt.Fprintf(h, "opens %s ", r.Opens)
 	}
 	if r.Windows != Sliding || r.Final {
 		fmt.Fprintf(h, "%d %t ", r.Windows, r.Final)
