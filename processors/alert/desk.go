@@ -67,7 +67,7 @@ type held struct {
 	Last *pipeline.Alert `json:"last,omitempty"`
 
 	old     bool     // restored from the changelog
-	indexed []string // where inhibitors has it
+	indexed []string // where members has it
 	tx      uint32   // transaction that touched it last
 }
 
@@ -101,13 +101,14 @@ type Desk struct {
 	perMinute int
 	maxHeld   int
 
-	clock      deskClock
-	alerts     map[uuid.UUID]*held
-	silences   map[string]*silence // by team and id
-	teams      map[string]*quota
-	inhibitors map[string]map[uuid.UUID]*held // open ones, by team and what they are about
-	bodies     int                            // alerts with Last
-	restored   bool                           // there are restored alerts whose rules were not looked at
+	clock     deskClock
+	alerts    map[uuid.UUID]*held
+	silences  map[string]*silence // by team and id
+	teams     map[string]*quota
+	members   map[string]map[uuid.UUID]*held // open ones, by team and what they are about
+	incidents map[string]map[uuid.UUID]*held // those of them that stand for an incident
+	bodies    int                            // alerts with Last
+	restored  bool                           // there are restored alerts whose rules were not looked at
 
 	tx deskTransaction
 }
@@ -117,7 +118,7 @@ func NewDesk(rules func() *rule.Set, cfg DeskConfig) *Desk {
 	d := &Desk{
 		rules: rules, perMinute: cmp.Or(cfg.PerMinute, DefaultPerMinute), maxHeld: maxHeld,
 		alerts: map[uuid.UUID]*held{}, silences: map[string]*silence{}, teams: map[string]*quota{},
-		inhibitors: map[string]map[uuid.UUID]*held{},
+		members: map[string]map[uuid.UUID]*held{}, incidents: map[string]map[uuid.UUID]*held{},
 	}
 	d.Commit()
 	return d
@@ -195,9 +196,7 @@ func (d *Desk) resolve(h *held, out *pipeline.Output) {
 
 // judge sends what is due of an open alert of which Last is known.
 func (d *Desk) judge(h *held, worse bool, out *pipeline.Output) {
-	if r := d.rules().Rule(h.Rule); r != nil && len(r.Inhibits) > 0 {
-		h.Incident = incidentOf(h)
-	}
+	d.join(h)
 	why, incident, by := d.quieted(h)
 	h.Incident = cmp.Or(incident, h.Incident)
 	soon := !worse && d.clock.Now-h.Sent < remindEvery
@@ -220,7 +219,9 @@ func (d *Desk) judge(h *held, worse bool, out *pipeline.Output) {
 	if h.open() && !h.known() && (h.SuppressedBy == byCap || d.bodies > maxBodies) {
 		d.keep(h, nil)
 	}
-	d.index(h)
+	if d.index(h) {
+		d.gather(h, out)
+	}
 }
 
 // call tells the team of an alert that nothing quiets, as far as the team's quota allows.

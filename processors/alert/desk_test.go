@@ -238,7 +238,7 @@ func TestDeskInhibition(t *testing.T) {
 	b := newBench(t, 30)
 	b.found(firing, "sec", "login", "db-1", 4, 1)
 	b.found(firing, "sec", "chain", "db-1", 5, 1)
-	b.want("login firing v1, chain firing v1")
+	b.want("login firing v1, chain firing v1, (login updated v2)") // what led up to it is part of the incident
 	b.found(firing, "sec", "slow", "db-1", 4, 1)
 	if a := b.out.Alerts[0]; a.Incident != "inc|chain|db-1" || a.SuppressedBy != "inhibit:chain" {
 		t.Errorf("incident %q, by %q", a.Incident, a.SuppressedBy)
@@ -248,15 +248,64 @@ func TestDeskInhibition(t *testing.T) {
 	b.found(firing, "ops", "slow", "db-1", 4, 1)
 	b.want("slow firing v1, slow firing v1") // another host; another team
 	b.found(updated, "sec", "login", "db-1", 4, 2)
-	b.want("login suppressed v2 by inhibit")
+	b.want("login suppressed v3 by inhibit")
 	b.found(resolved, "sec", "chain", "db-1", 5, 2)
 	b.want("chain resolved v2")
 	b.pass(10 * time.Second)
 	got := strings.Split(b.said(), ", ")
 	slices.Sort(got)
-	if want := []string{"login firing v3", "slow firing v2"}; !slices.Equal(got, want) { // nothing says it for them any more
+	if want := []string{"login firing v4", "slow firing v2"}; !slices.Equal(got, want) { // nothing says it for them any more
 		t.Errorf("came out: %s, want %s", got, want)
 	}
+}
+
+// TestDeskIncident: an alert about the same thing as an incident is part of it, whether it came before or after, and one that
+// is worse than the incident's is told all the same.
+func TestDeskIncident(t *testing.T) {
+	b := newBench(t, 30)
+	b.found(firing, "sec", "slow", "db-1", 4, 1)
+	b.found(firing, "sec", "slow", "db-2", 4, 1)
+	b.found(firing, "ops", "slow", "db-1", 4, 1)
+	b.want("slow firing v1, slow firing v1, slow firing v1")
+	b.found(firing, "sec", "chain", "db-1", 5, 1)
+	if a := b.out.Alerts[1]; a.Incident != "inc|chain|db-1" || a.DedupKey != "slow|db-1" || a.Team != "sec" {
+		t.Errorf("what led up to it: %+v", a)
+	}
+	b.want("chain firing v1, (slow updated v2)")
+	b.found(firing, "sec", "login", "db-1", 6, 1)
+	if a := b.out.Alerts[0]; a.Incident != "inc|chain|db-1" {
+		t.Errorf("incident %q", a.Incident)
+	}
+	b.want("login firing v1") // worse: the chain has not said it
+	b.found(updated, "sec", "chain", "db-1", 6, 2)
+	b.want("chain updated v2")
+	b.pass(2 * time.Minute)
+	b.found(updated, "sec", "login", "db-1", 6, 2)
+	b.want("login suppressed v2 by inhibit")
+}
+
+// TestDeskKeepsNothingFromWhoAsked: what security asked for is part of an incident and told all the same, and no window or
+// wide silence covers it.
+func TestDeskKeepsNothingFromWhoAsked(t *testing.T) {
+	b := newBench(t, 30)
+	b.found(firing, "sec", "chain", "db-1", 5, 1)
+	asked := b.alert(firing, "sec", "slow", "db-1", 4, 1)
+	asked.Class = pipeline.ClassSecRequested
+	b.desk.Found(asked, &b.out)
+	if a := b.out.Alerts[1]; a.Incident != "inc|chain|db-1" {
+		t.Errorf("incident %q", a.Incident)
+	}
+	b.want("chain firing v1, slow firing v1")
+	silence := func(window string, m pipeline.Matcher) {
+		b.control(pipeline.Control{Action: pipeline.ControlSilence, Silence: uuid.New(), Window: window, Reason: "game day", Match: m, Until: t0.Add(time.Hour)})
+	}
+	silence("chaos", pipeline.Matcher{Rule: "slow"})
+	silence("maintenance", pipeline.Matcher{Entity: "host=db-1"})
+	b.want("chain suppressed v2 by maintenance ops:jim")
+	silence("silence", pipeline.Matcher{Entity: "host=db-1"})
+	b.want("")
+	silence("silence", pipeline.Matcher{Rule: "slow"})
+	b.want("slow suppressed v2 by silence ops:jim")
 }
 
 func TestDeskCap(t *testing.T) {
@@ -326,7 +375,8 @@ func (b *deskBench) restart(state map[string]string) {
 // TestDeskHistories plays random histories: alerts begin, get worse, end and begin again, people acknowledge, resolve and
 // silence, time passes. One desk plays them through; the other is rolled back and restarted at random. It holds that
 // both say the same; that versions rise; that the team's topic never says that something is open which is over, and
-// nothing else after it is; that no team gets more in a minute than its cap; and that in the end everything has ended.
+// nothing else after it is; that no team gets more in a minute than its cap; that no window covers an alert of security,
+// and neither window nor incident one that security asked for; and that in the end everything has ended.
 func TestDeskHistories(t *testing.T) {
 	for seed := range uint64(25) {
 		history(t, seed)
@@ -366,6 +416,10 @@ func history(t *testing.T, seed uint64) {
 				t.Fatalf("seed %d, %s: version %d of %s after %d", seed, what, a.Version, a.Rule, version[a.ID])
 			}
 			version[a.ID], last[a.ID] = a.Version, a
+			by, _, _ := strings.Cut(a.SuppressedBy, ":")
+			if isWindow := by == "chaos" || by == "maintenance"; a.Class == pipeline.ClassSecRequested && (isWindow || by == byInhibit) || rule.IsSecurity(a.Attacks) && isWindow {
+				t.Fatalf("seed %d, %s: %s alert of %s is suppressed by %s", seed, what, a.Class, a.Rule, a.SuppressedBy)
+			}
 			if steady.desk.alerts[a.ID] == nil {
 				unfollowed[a.ID] = true
 			}
@@ -419,7 +473,14 @@ func history(t *testing.T, seed uint64) {
 				w.version = 1 // detect forgot the key and begins anew
 			}
 			what += " " + status
-			both(func(b *deskBench) { b.found(status, k.team, k.rule, k.host, w.severity, w.version) })
+			both(func(b *deskBench) {
+				a := b.alert(status, k.team, k.rule, k.host, w.severity, w.version)
+				if k.team == "sec" && k.host == "db-4" {
+					a.Class = pipeline.ClassSecRequested
+				}
+				b.desk.Found(a, &b.out)
+				b.desk.Tick(&b.out)
+			})
 		case n < 12:
 			c := pipeline.Control{ID: uuid.Nil, Time: steady.out.Now, By: "p", Team: k.team, Action: pipeline.ControlAck, Alert: id}
 			if rng.IntN(2) == 0 {
@@ -487,7 +548,7 @@ func history(t *testing.T, seed uint64) {
 			t.Errorf("seed %d: for its team, %s of %s/%s ends as %s", seed, id, a.Rule, a.DedupKey, a.Status)
 		}
 	}
-	if n := len(steady.desk.alerts) + len(steady.desk.silences) + len(steady.desk.inhibitors) + steady.desk.bodies; n != 0 {
+	if n := len(steady.desk.alerts) + len(steady.desk.silences) + len(steady.desk.members) + len(steady.desk.incidents) + steady.desk.bodies; n != 0 {
 		t.Errorf("seed %d: %d things are left: %d alerts, %d bodies", seed, n, len(steady.desk.alerts), steady.desk.bodies)
 	}
 	if got, want := render(shaken.out.Alerts), render(steady.out.Alerts); !slices.Equal(got, want) {

@@ -84,11 +84,11 @@ func (d *Desk) silenced(h *held) *silence {
 }
 
 // covers reports whether the silence is meant for the alert. Maintenance and chaos never cover an alert with a security
-// technique, and a plain silence only if it names the rule: an attacker must not hide behind a game day, nor behind a
-// silence that somebody made wider than was meant.
+// technique or one that security asked for, and a plain silence only if it names the rule: an attacker must not hide behind
+// a game day, nor behind a silence that somebody made wider than was meant.
 func (s *silence) covers(a *pipeline.Alert) bool {
 	m := s.Match
-	if rule.IsSecurity(a.Attacks) && (s.Window != pipeline.Windows[0] || m.Rule == "") {
+	if (rule.IsSecurity(a.Attacks) || a.Class == pipeline.ClassSecRequested) && (s.Window != pipeline.Windows[0] || m.Rule == "") {
 		return false
 	}
 	if m.Rule != "" && m.Rule != a.Rule || m.Project != "" && m.Project != a.Project || m.Environment != "" && m.Environment != a.Environment {
@@ -108,21 +108,16 @@ func (d *Desk) inhibited(h *held) *held {
 	if r := d.rules().Rule(h.Rule); r != nil && len(r.Inhibits) > 0 {
 		return nil // or two could quiet each other
 	}
-	var best *held
-	for _, subject := range subjects(h.Last) {
-		for _, g := range d.inhibitors[h.Team+"/"+subject] {
-			if d.inhibits(g, h, subject) && (best == nil || cmp.Or(cmp.Compare(g.Rule, best.Rule), slices.Compare(g.ID[:], best.ID[:])) < 0) {
-				best = g
-			}
-		}
+	if h.Last.Class == pipeline.ClassSecRequested {
+		return nil // who asked for it gets it, also as part of an incident
 	}
-	return best
+	return d.incident(h, d.inhibits)
 }
 
 // inhibits reports whether an open alert says what another would, of which both have the subject.
 func (d *Desk) inhibits(g, h *held, subject string) bool {
 	r := d.rules().Rule(g.Rule)
-	if r == nil || g == h {
+	if r == nil || g == h || h.Severity > g.Severity { // what is worse than it has not been said yet
 		return false
 	}
 	switch {
@@ -131,9 +126,8 @@ func (d *Desk) inhibits(g, h *held, subject string) bool {
 	case slices.Contains(r.Inhibits, rule.InhibitsAll) && !rule.IsSecurity(h.Last.Attacks):
 		return true // those of security must be named
 	}
-	// What leads to an incident is a part of it where it is about the very thing, and no worse: who has another reason to
-	// be called is called.
-	return slices.Contains(r.Inhibits, rule.InhibitsMembers) && r.Takes(h.Rule) && h.Last.Severity <= g.Last.Severity && isKeyOf(subject, g)
+	// What leads to an incident is a part of it where it is about the very thing.
+	return slices.Contains(r.Inhibits, rule.InhibitsMembers) && r.Takes(h.Rule) && isKeyOf(subject, g)
 }
 
 // isKeyOf reports whether the subject is what the alert is keyed by, or a part of that.
@@ -155,36 +149,3 @@ func subjects(a *pipeline.Alert) []string {
 	}
 	return list
 }
-
-// index notes whether the alert inhibits others.
-func (d *Desk) index(h *held) {
-	r := d.rules().Rule(h.Rule)
-	if r == nil || len(r.Inhibits) == 0 {
-		return
-	}
-	if h.Last == nil || h.Status == pipeline.StatusSuppressed || !h.open() {
-		d.unindex(h)
-		return
-	}
-	d.unindex(h)
-	for _, s := range subjects(h.Last) {
-		key := h.Team + "/" + s
-		if d.inhibitors[key] == nil {
-			d.inhibitors[key] = map[uuid.UUID]*held{}
-		}
-		d.inhibitors[key][h.ID] = h
-		h.indexed = append(h.indexed, key)
-	}
-}
-
-func (d *Desk) unindex(h *held) {
-	for _, key := range h.indexed {
-		if delete(d.inhibitors[key], h.ID); len(d.inhibitors[key]) == 0 {
-			delete(d.inhibitors, key)
-		}
-	}
-	h.indexed = nil
-}
-
-// incidentOf names the incident that an inhibiting alert stands for, the same for each team.
-func incidentOf(h *held) string { return "inc|" + h.Last.DedupKey }

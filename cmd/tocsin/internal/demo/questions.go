@@ -49,6 +49,7 @@ var answers = map[string]string{
 	"growth_table":         "crit",
 	"hook_coverage":        "git.example/acme/pay",
 	"http_errors":          "web-1",
+	"incidents":            "inc|C07|user mallory",
 	"inventory":            "go1.26 1 0",
 	"lineage":              "1 of_commit commit " + mallorySHA,
 	"neighbours":           "contains from component " + rack,
