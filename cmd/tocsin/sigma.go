@@ -100,7 +100,8 @@ func newSigmaMatch() *cobra.Command {
 		Short: "Match events, one JSON object a line, by Sigma rules",
 		Long: `Match prints a line of JSON for each event: its line, and the ids of the rules that match, sorted. Every rule is judged on
 every event unless --source says where the events come from. A correlation is named at the event that completes it, in
-the events' own time; the rules that it refers to are not, unless it says generate. Rules below a directory named deprecated or unsupported
+the events' own time, or where it asks for absence at the first event that comes when its window has ended; the rules that it refers to
+are not, unless it says generate. Rules below a directory named deprecated or unsupported
 are left out, and so are those that are refused; their number is said on standard error.`,
 		Example: `  tocsin sigma match --rules rules --source product=windows,category=process_creation events.jsonl`,
 		Args:    cobra.ExactArgs(1),

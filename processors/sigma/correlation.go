@@ -17,13 +17,30 @@ type correlation struct {
 	span     time.Duration
 	limits   []limit    // all must hold
 	presence *condition // temporal with a condition over rules: an atom's field is the rule's name
-	fields   []string   // of value_*
-	rank     float64    // percentile
-	generate bool       // its rules alert on their own too
+	absence  absence
+	fields   []string // of value_*
+	rank     float64  // percentile
+	generate bool     // its rules alert on their own too
 }
 
-// groupField names the field that is read for each of the rules.
-type groupField struct{ of []string }
+// absence says whether the condition is about what does not come. That is known when a window has ended, not at an event.
+type absence uint8
+
+const (
+	// noAbsence: the window that ends with an event is judged at that event.
+	noAbsence absence = iota
+	// fewer: nothing at all fulfils the condition too. The window behind each event is judged, when it has ended.
+	fewer
+	// without: it wants matches of some rules, and none of others. The window that begins with an event is judged when it has
+	// ended; what must not be there must not be in the timespan before the event either.
+	without
+)
+
+// groupField names a field of the group, and the field that is read for each of the rules.
+type groupField struct {
+	name string
+	of   []string
+}
 
 type limit struct {
 	op    string
@@ -59,16 +76,19 @@ func readCorrelation(doc *node, find func(name string) *Rule) (*correlation, err
 		if r == nil {
 			return nil, rules.errorf("rule %q is not there, or was refused", name)
 		}
+		if r.correlation != nil && r.correlation.absence != noAbsence {
+			return nil, rules.errorf("correlation %q asks for absence: no event completes it that another correlation could count", name)
+		}
 		c.rules, c.names = append(c.rules, r), append(c.names, name)
 	}
-	if err := c.readGroups(n); err != nil {
+	if err := c.readGroups(n, find); err != nil {
 		return nil, err
 	}
 	var err error
 	if c.span, err = readTimespan(n); err != nil {
 		return nil, err
 	}
-	if err := c.readCondition(n); err != nil {
+	if err := c.readCondition(n, find); err != nil {
 		return nil, err
 	}
 	if g := n.get("generate"); g != nil && g.kind != boolNode {
@@ -78,19 +98,30 @@ func readCorrelation(doc *node, find func(name string) *Rule) (*correlation, err
 	return c, nil
 }
 
-func (c *correlation) readGroups(n *node) error {
+// part returns the number of the rule that is called so, by id or by name; -1 where it is none of the correlation's.
+func (c *correlation) part(name string, find func(name string) *Rule) int {
+	if i := slices.Index(c.names, name); i >= 0 {
+		return i
+	}
+	if r := find(name); r != nil {
+		return slices.Index(c.rules, r)
+	}
+	return -1
+}
+
+func (c *correlation) readGroups(n *node, find func(name string) *Rule) error {
 	aliases := n.get("aliases")
 	if aliases != nil && aliases.kind != mapNode {
 		return aliases.errorf("aliases is %s, a map is expected", aliases.kind)
 	}
 	for _, field := range n.get("group-by").texts() {
-		g := groupField{of: slices.Repeat([]string{field}, len(c.rules))}
+		g := groupField{field, slices.Repeat([]string{field}, len(c.rules))}
 		if alias := aliases.get(field); alias != nil {
 			if alias.kind != mapNode {
 				return alias.errorf("alias %s is %s, a map from rules to fields is expected", field, alias.kind)
 			}
 			for _, p := range alias.pairs {
-				i := slices.Index(c.names, p.key.text)
+				i := c.part(p.key.text, find)
 				if i < 0 {
 					return p.key.errorf("alias %s names %q, which is none of the correlation's rules", field, p.key.text)
 				}
@@ -104,24 +135,32 @@ func (c *correlation) readGroups(n *node) error {
 	return nil
 }
 
-// readTimespan reads a number and s, m, h, d or w. Months and years have no fixed length, so they are refused.
+// timeUnits are those of timespans; months and years have their mean length, as pySigma has it.
+var timeUnits = map[byte]time.Duration{
+	's': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour, 'w': 7 * 24 * time.Hour,
+	'M': 2_629_746 * time.Second, 'y': 31_556_952 * time.Second,
+}
+
+// maxTimespan bounds what is kept of a group.
+const maxTimespan = 10 * 31_556_952 * time.Second
+
+// readTimespan reads a number and its unit.
 func readTimespan(n *node) (time.Duration, error) {
-	text := n.textOf("timespan")
-	at := n
+	text, at := n.textOf("timespan"), n
 	if v := n.get("timespan"); v != nil {
 		at = v
 	}
-	units := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour, 'w': 7 * 24 * time.Hour}
 	if text != "" {
 		count, err := strconv.Atoi(text[:len(text)-1])
-		if unit := units[text[len(text)-1]]; err == nil && unit > 0 && count > 0 && count < 100_000 {
+		unit := timeUnits[text[len(text)-1]]
+		if err == nil && unit > 0 && count > 0 && count <= int(maxTimespan/unit) {
 			return time.Duration(count) * unit, nil
 		}
 	}
-	return 0, at.errorf("timespan %q is no number with s, m, h, d or w behind it", text)
+	return 0, at.errorf("timespan %q is no number with s, m, h, d, w, M or y behind it, up to ten years", text)
 }
 
-func (c *correlation) readCondition(n *node) error {
+func (c *correlation) readCondition(n *node, find func(name string) *Rule) error {
 	temporal := strings.HasPrefix(c.kind, "temporal")
 	cond := n.get("condition")
 	if cond == nil || cond.kind == nullNode {
@@ -132,7 +171,7 @@ func (c *correlation) readCondition(n *node) error {
 		return n.errorf("%s wants a condition", c.kind)
 	}
 	if temporal && cond.kind == textNode {
-		return c.readPresence(cond)
+		return c.readPresence(cond, find)
 	}
 	if cond.kind != mapNode {
 		return cond.errorf("condition is %s, a map is expected", cond.kind)
@@ -169,21 +208,24 @@ func (c *correlation) readCondition(n *node) error {
 		return cond.errorf("%s takes no field", c.kind)
 	case c.kind == "temporal_ordered" && !c.within(float64(len(c.rules))):
 		return cond.errorf("temporal_ordered is about all of its rules, its condition cannot be met")
+	case c.kind == "temporal_ordered" && c.within(0):
+		return cond.errorf("temporal_ordered is about all of its rules, its condition asks for fewer")
 	}
 	counted := c.kind == "event_count" || c.kind == "value_count" || c.kind == "value_sum" || temporal
 	if counted && c.within(0) {
-		return cond.errorf("a condition that nothing at all fulfils asks for absence, which is not supported")
+		c.absence = fewer
 	}
 	return nil
 }
 
 // readPresence reads a condition over rules, of the draft of specification 2.2.
-func (c *correlation) readPresence(cond *node) error {
+func (c *correlation) readPresence(cond *node, find func(name string) *Rule) error {
 	p := conditionParser{at: cond, names: c.names, search: func(name string) *condition {
-		if !slices.Contains(c.names, name) {
+		i := c.part(name, find)
+		if i < 0 {
 			return nil
 		}
-		return &condition{op: opAtom, atom: &atom{field: name}}
+		return &condition{op: opAtom, atom: &atom{field: c.names[i]}}
 	}}
 	var err error
 	if c.presence, err = p.parse(); err != nil {
@@ -192,14 +234,37 @@ func (c *correlation) readPresence(cond *node) error {
 	if c.kind == "temporal_ordered" {
 		return cond.errorf("temporal_ordered takes no condition over rules")
 	}
-	if c.presence.negates() {
-		return cond.errorf("not asks for absence, which is not supported")
+	switch {
+	case c.presence.holds(func(string, bool) bool { return false }):
+		c.absence = fewer
+	case c.presence.negates():
+		c.absence = without
 	}
 	return nil
 }
 
 func (c *condition) negates() bool {
 	return c.op == opNot || slices.ContainsFunc(c.kids, (*condition).negates)
+}
+
+// holds evaluates a condition over rules; there says whether one matched, and is told whether that is asked under a not.
+func (c *condition) holds(there func(name string, negated bool) bool) bool {
+	return c.under(false, there)
+}
+
+func (c *condition) under(negated bool, there func(name string, negated bool) bool) bool {
+	switch c.op {
+	case opAtom:
+		return there(c.atom.field, negated)
+	case opNot:
+		return !c.kids[0].under(!negated, there)
+	}
+	for _, k := range c.kids {
+		if k.under(negated, there) == (c.op == opOr) {
+			return c.op == opOr
+		}
+	}
+	return c.op == opAnd
 }
 
 // within reports whether the number satisfies all limits.

@@ -9,6 +9,7 @@ import (
 
 const correlated = `title: login failed
 name: failed
+id: id-f
 logsource: {product: test}
 detection: {sel: {A: fail}, condition: sel}
 ---
@@ -66,6 +67,35 @@ func TestCorrelations(t *testing.T) {
 			"1 fail a 1, 2 fail a 2, 3 fail a 3, 4 fail a 7, 5 fail a 7, 6 fail a 0, 7 fail a 9", "5"},
 		{"alias", "{type: temporal, rules: [failed, worked], group-by: [who], aliases: {who: {failed: U, worked: V}}, timespan: 10s}",
 			"1 fail 7, 2 ok x 8, 3 ok x 7", "3"},
+		{"alias by id", "{type: temporal, rules: [failed, worked], group-by: [who], aliases: {who: {id-f: U, worked: V}}, timespan: 10s}",
+			"1 fail 7, 2 ok x 8, 3 ok x 7", "3"},
+		{"a condition over rules by id", "{type: temporal, rules: [failed, worked], timespan: 10s, condition: id-f and worked}",
+			"1 ok, 2 fail", "2"},
+		// absence: judged when the window behind an event has ended, at the first event that is as late
+		{"fewer, never early", "{type: event_count, rules: [failed], group-by: [U], timespan: 10s, condition: {lt: 2}}",
+			"1 fail a, 5 fail a, 9 fail a, 10 x, 14 x, 15 x, 16 x, 40 x", "6"},
+		{"none", "{type: event_count, rules: [failed], group-by: [U], timespan: 10s, condition: {eq: 0}}",
+			"1 fail a, 11 fail a, 21 fail a, 30 x, 31 x, 50 x", "5"},
+		{"none, again after it came back", "{type: event_count, rules: [failed], timespan: 10s, condition: {lte: 0}}",
+			"1 fail, 12 x, 30 fail, 39 x, 50 x", "2 5"},
+		{"at most once a timespan", "{type: event_count, rules: [failed], timespan: 10s, condition: {lt: 2}}",
+			"1 fail, 7 fail, 11 x, 13 fail, 19 fail, 22 x, 28 x, 40 x", "3 7"},
+		{"late events count", "{type: event_count, rules: [failed], timespan: 10s, condition: {eq: 0}}",
+			"1 fail, 9 x, 8 fail, 12 x, 18 x", "5"},
+		{"fewer values", "{type: value_count, rules: [failed], timespan: 10s, condition: {field: V, lt: 2}}",
+			"1 fail a 1, 2 fail a 2, 3 fail a 3, 4 fail a 3, 10 x, 12 x", "6"},
+		{"a lower sum", "{type: value_sum, rules: [failed], timespan: 10s, condition: {field: V, lt: 5}}",
+			"1 fail a 1, 2 fail a 4, 3 fail a 2, 10 x, 11 x, 12 x, 40 x", "6"},
+		{"fewer rules", "{type: temporal, rules: [failed, worked], timespan: 10s, condition: {lt: 2}}",
+			"1 ok, 2 fail, 3 ok, 11 x, 12 x", "5"},
+		{"one without the other", "{type: temporal, rules: [failed, worked], group-by: [U], timespan: 10s, condition: failed and not worked}",
+			"1 fail a, 2 fail b, 3 ok b, 10 x, 11 x, 40 x", "5"},
+		{"the other was before", "{type: temporal, rules: [failed, worked], timespan: 10s, condition: failed and not worked}",
+			"1 ok, 5 fail, 16 fail, 20 x, 30 x", "5"},
+		{"the other is as old as the timespan", "{type: temporal, rules: [failed, worked], timespan: 10s, condition: failed and not worked}",
+			"1 ok, 11 fail, 21 x", "3"},
+		{"not both", "{type: temporal, rules: [failed, worked], timespan: 10s, condition: not (failed and worked)}",
+			"1 ok, 2 fail, 10 x, 11 x", "4"},
 	} {
 		s := Load([]File{{Path: "c.yml", Data: []byte(correlated + "  " + flow(c.correlation))}}, Options{})
 		for _, r := range s.Results {
@@ -142,17 +172,38 @@ title: brute
 name: brute
 correlation: {type: event_count, rules: [failed], group-by: [U], timespan: 10s, condition: {gte: 2}, generate: true}
 ---
+title: whose
+id: whose
+correlation: {type: value_count, rules: [named], group-by: [who], timespan: 1m, condition: {field: V, gte: 2}}
+---
+title: named
+name: named
+correlation: {type: temporal, rules: [failed, worked], group-by: [who], aliases: {who: {failed: U, worked: V}}, timespan: 2s}
+---
+title: quiet
+name: quiet
+correlation: {type: event_count, rules: [failed], timespan: 1s, condition: {lt: 1}}
+---
+title: of absence
+correlation: {type: event_count, rules: [quiet], timespan: 1s, condition: {gte: 1}}
+---
 ` + correlated + "  {type: event_count, rules: [c], timespan: 1s, condition: {gte: 1}}\n")}}, Options{})
 	p := s.Compile(nil)
-	if got := strings.Join(play(t, p, "1 fail a, 2 fail a, 3 ok b, 9 ok a"), " "); got != "2 4" {
-		t.Errorf("fires at %q, want 2 4: %v", got, s.Results)
+	if got := strings.Join(play(t, p, "1 fail a, 2 fail a, 3 ok b, 9 ok a"), " "); got != "2 3 4" { // brute, quiet, breach
+		t.Errorf("fires at %q, want 2 3 4: %v", got, s.Results)
 	}
-	if len(s.Results) != 5 || s.Results[4].Err == nil {
-		t.Errorf("a correlation of itself was not refused: %v", s.Results)
+	// the group of the inner one has a name that no event has
+	if got := strings.Join(play(t, p, "1 ok x a, 2 fail a v, 20 fail b w, 21 ok x b, 30 ok y a, 31 fail a w"), " "); !strings.HasSuffix(got, "6 6") {
+		t.Errorf("fires at %q, want named and whose at 6", got)
+	}
+	for i, want := range []string{"", "", "", "", "", "asks for absence", "", "", "is not there"} {
+		if err := s.Results[i].Err; (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("document %d: %v, want %q", i+1, err, want)
+		}
 	}
 	for _, r := range s.Rules {
-		if p.Quiet(r) != (r.Name == "worked") {
-			t.Errorf("%s is quiet: %t", r.Name, p.Quiet(r))
+		if !p.Quiet(r) {
+			t.Errorf("%s is not quiet", r.Name)
 		}
 	}
 }
@@ -160,17 +211,15 @@ correlation: {type: event_count, rules: [failed], group-by: [U], timespan: 10s, 
 func TestCorrelationsRefused(t *testing.T) {
 	for correlation, want := range map[string]string{
 		"{type: event_count, rules: [nobody], timespan: 1m, condition: {gte: 1}}":                                      `"nobody" is not there`,
-		"{type: event_count, rules: [failed], timespan: 1M, condition: {gte: 1}}":                                      "timespan",
+		"{type: event_count, rules: [failed], timespan: 11y, condition: {gte: 1}}":                                     "timespan",
 		"{type: event_count, rules: [failed], timespan: 1m}":                                                           "wants a condition",
-		"{type: event_count, rules: [failed], timespan: 1m, condition: {lt: 1}}":                                       "absence",
-		"{type: event_count, rules: [failed], timespan: 1m, condition: {eq: 0}}":                                       "absence",
-		"{type: temporal, rules: [failed, worked], timespan: 1m, condition: failed and not worked}":                    "absence",
 		"{type: event_sum, rules: [failed], timespan: 1m}":                                                             "is none of",
 		"{type: value_sum, rules: [failed], timespan: 1m, condition: {gte: 1}}":                                        "wants a field",
 		"{type: event_count, rules: [failed], timespan: 1m, condition: {gte: 1}, window: 1}":                           `unknown key "window"`,
 		"{type: event_count, rules: [failed], group-by: [x], aliases: {x: {b: U}}, timespan: 1m, condition: {gte: 1}}": "none of the correlation's rules",
 		"{type: value_percentile, rules: [failed], timespan: 1m, condition: {field: V, percentile: 0, gte: 1}}":        "percentile",
 		"{type: temporal_ordered, rules: [failed, worked], timespan: 1m, condition: {gte: 3}}":                         "cannot be met",
+		"{type: temporal_ordered, rules: [failed, worked], timespan: 1m, condition: {lte: 2}}":                         "asks for fewer",
 	} {
 		s := Load([]File{{Path: "c.yml", Data: []byte(correlated + "  " + flow(correlation))}}, Options{})
 		if err := s.Results[2].Err; err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "c.yml:") {

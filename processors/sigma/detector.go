@@ -78,6 +78,9 @@ func NewDetector(set *Set, taxonomy *Taxonomy) *Detector {
 func (d *Detector) correlation(r *Rule, fires, quiet map[*Rule]bool) {
 	c := r.correlation
 	reason := ""
+	if c.absence != noAbsence {
+		reason = "it asks for absence, which the pipeline does not (tocsin sigma match does)"
+	}
 	for i, of := range c.rules {
 		switch {
 		case of.correlation != nil:
