@@ -65,6 +65,7 @@ type Batch struct {
 	Events   []Event
 	Failures []Failure
 	Signals  []Signal
+	Polled   time.Time // when the records came here; zero where nobody noted it
 
 	// Free is called once by Release, with the records' memory; nil where nobody wants it back.
 	Free func()
@@ -119,7 +120,7 @@ func (b *Batch) Split(offset int64) (before, behind *Batch) {
 	case len(b.Records):
 		return b, nil
 	}
-	behind = &Batch{TopicPartition: b.TopicPartition, Records: append([]Record(nil), b.Records[i:]...), Free: b.Free}
+	behind = &Batch{TopicPartition: b.TopicPartition, Records: append([]Record(nil), b.Records[i:]...), Polled: b.Polled, Free: b.Free}
 	b.Records, b.Free = b.Records[:i], nil
 	return b, behind
 }
@@ -127,7 +128,7 @@ func (b *Batch) Split(offset int64) (before, behind *Batch) {
 // Reset empties the batch for another use, keeping its memory.
 func (b *Batch) Reset() {
 	clear(b.Records)
-	b.TopicPartition, b.Free = TopicPartition{}, nil
+	b.TopicPartition, b.Polled, b.Free = TopicPartition{}, time.Time{}, nil
 	b.Records, b.Events, b.Failures, b.Signals = b.Records[:0], b.Events[:0], b.Failures[:0], b.Signals[:0]
 }
 

@@ -15,6 +15,7 @@ type Metrics struct {
 	failed   *prometheus.CounterVec // by stage
 	signals  prometheus.Counter
 	retries  *prometheus.CounterVec // by step
+	steps    *prometheus.CounterVec // seconds by step
 	flushed  prometheus.Histogram   // seconds from the plan to the commit
 	chunk    prometheus.Histogram   // rows
 	position *prometheus.GaugeVec   // by topic and partition: first offset that is not stored
@@ -46,6 +47,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		dropped:  counter("dropped_events_total", "Events that were dropped on purpose.", "reason"),
 		failed:   counter("failures_total", "Records or parts of them that went to the dead letters.", "stage"),
 		retries:  counter("retries_total", "Steps that had to be repeated.", "step"),
+		steps:    counter("step_seconds_total", "Time that workers spent in a step: parse, enrich, rule, append (columns), publish; then plan, insert, acknowledge, commit.", "step"),
 		flushed:  histogram("flush_seconds", "Time from a chunk's plan to its commit.", prometheus.ExponentialBuckets(0.005, 2, 14)),
 		chunk:    histogram("chunk_rows", "Rows in a chunk.", prometheus.ExponentialBuckets(1, 4, 10)),
 		position: gauge("position_offset", "First offset that is not stored yet.", "topic", "partition"),

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 )
 
@@ -51,7 +53,9 @@ type Worker struct {
 	High    func() int64
 	Log     *zap.Logger
 	Metrics *Metrics
+	Tracer  trace.Tracer // nil for no traces
 
+	steps   steps
 	held    int64     // bytes of the open chunk that the budget knows of
 	next    int64     // first offset that is not stored yet
 	to      int64     // first offset behind the open chunk
@@ -74,8 +78,9 @@ const (
 
 // Run works until in is closed and everything is stored (nil), or ctx ends or a step fails for good (the cause). next is
 // the position that was committed, or the partition's start; plan is the chunk that was under way then, nil if none was.
-func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Chunk) error {
-	w.next, w.to = next, next
+func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Chunk) (err error) {
+	w.next, w.to, w.steps = next, next, newSteps(w.Processors)
+	defer func() { w.closed(err) }()
 	shown, end := w.Metrics.Progress.begin(w.Partition, w.Now, w.High, next)
 	defer end()
 	w.shown = shown
@@ -175,8 +180,11 @@ func (w *Worker) hold(bytes int) {
 const pieceRecords = 256
 
 // append takes the records of a batch through the processors, into the open chunk.
-func (w *Worker) append(ctx context.Context, b *Batch) error {
+func (w *Worker) append(ctx context.Context, b *Batch) (err error) {
 	defer b.Release()
+	span, records, began := b.Span(), len(b.Records), time.Now()
+	w.steps.since = began
+	defer func() { w.batch(span, records, b.Polled, began, err) }()
 	for records := range slices.Chunk(b.Records, pieceRecords) {
 		w.piece.TopicPartition, w.piece.Records = b.TopicPartition, records
 		if err := w.process(ctx, &w.piece); err != nil {
@@ -192,10 +200,11 @@ func (w *Worker) process(ctx context.Context, b *Batch) error {
 	from, to := b.Span().From, b.Span().To
 	w.last = b.Records[len(b.Records)-1].Time
 	w.shown.begun(b.Records[0].Time)
-	for _, p := range w.Processors {
+	for i, p := range w.Processors {
 		if err := p.Process(ctx, b); err != nil {
 			return fmt.Errorf("process offsets %d to %d: %w", from, to, err)
 		}
+		w.steps.lap(i)
 	}
 	for i := range b.Events {
 		if t := b.Events[i].Time; t.After(w.maxTime) && !t.After(b.Events[i].IngestTime.Add(maxAhead)) {
@@ -206,9 +215,11 @@ func (w *Worker) process(ctx context.Context, b *Batch) error {
 	if err := w.Sink.Append(b); err != nil {
 		return fmt.Errorf("append offsets %d to %d: %w", from, to, err)
 	}
+	w.steps.lap(len(w.Processors))
 	if err := w.Publisher.Publish(ctx, b); err != nil {
 		return fmt.Errorf("publish offsets %d to %d: %w", from, to, err)
 	}
+	w.steps.lap(len(w.Processors) + 1)
 	for i := range b.Failures {
 		w.Metrics.failed.WithLabelValues(b.Failures[i].Stage).Inc()
 	}
@@ -261,7 +272,7 @@ func (w *Worker) flush(ctx context.Context, plan *Chunk) error {
 			return err
 		}
 	}
-	if err := w.Publisher.Flush(ctx); err != nil {
+	if err := w.step("acknowledge", func() error { return w.Publisher.Flush(ctx) }); err != nil {
 		return fmt.Errorf("publish before offset %d: %w", c.To, err)
 	}
 	if err := w.retry(ctx, "commit", func() error { return w.Offsets.Commit(ctx, w.Partition, c.To, nil) }); err != nil {
@@ -270,6 +281,8 @@ func (w *Worker) flush(ctx context.Context, plan *Chunk) error {
 	w.next, w.to = c.To, c.To
 	w.hold(0)
 	w.shown.done(c.To, w.last)
+	w.steps.chunk.SetAttributes(attribute.Int64("tocsin.offset.to", c.To), attribute.Int("tocsin.rows", rows))
+	w.closed(nil)
 	m, topic, partition := w.Metrics, w.Partition.Topic, strconv.Itoa(int(w.Partition.Partition))
 	m.stored.WithLabelValues(topic).Add(float64(rows))
 	m.chunk.Observe(float64(rows))
@@ -314,6 +327,10 @@ func isPermanent(err error) bool {
 
 // retry repeats a step that is safe to repeat until it succeeds, ctx ends or the error is Permanent.
 func (w *Worker) retry(ctx context.Context, what string, step func() error) error {
+	return w.step(what, func() error { return w.repeat(ctx, what, step) })
+}
+
+func (w *Worker) repeat(ctx context.Context, what string, step func() error) error {
 	for attempt, wait := 1, retryMin; ; attempt, wait = attempt+1, min(2*wait, retryMax) {
 		err := step()
 		if err == nil {

@@ -15,9 +15,12 @@ func TestAuditAndDeadLetters(t *testing.T) {
 	p := newPlant(t, embeddedServers(t), "raw")
 	p.load.at = time.Now().UTC().Truncate(time.Hour).Add(2*time.Hour - 2*time.Second) // an hour ends soon
 	p.produce()
+	traces := newCollector(t)
+	p.env = traces.env()
 	process := p.start("tocsin", "run", "-c", p.config("a"))
 	p.await("the first alerts", "SELECT count() >= 4 FROM v_alerts", process)
 	p.conclude(process)
+	traces.check(t)
 	exec := func(sql string) {
 		t.Helper()
 		if err := p.db.Exec(t.Context(), sql); err != nil {

@@ -203,7 +203,8 @@ func metricsDoc(t *testing.T) string {
 
 1. ` + "`tocsin_ingest_lag_offsets`" + ` by topic and partition. One partition only: a hot key, or one instance is slow; all: go on.
 2. ` + "`tocsin_ingest_retries_total`" + ` by step. It rises: ClickHouse (insert) or Kafka (commit, publish) refuses. The log says what.
-3. ` + "`tocsin_ingest_flush_seconds`" + `. Its 99th percentile above the flush interval: ClickHouse is slow; look at parts and merges.
+3. ` + "`tocsin_ingest_step_seconds_total`" + ` by step, as ` + "`tocsin top`" + ` shows it: seconds a second, of which each partition has one. insert: ClickHouse is slow; look at
+   parts and merges. plan, acknowledge, commit: Kafka is. rule: go on. parse, enrich, append: the work itself; step 5. One chunk among them: [traces](operations.md#traces).
 4. ` + "`tocsin_rule_seconds_total`" + ` by rule. One rule with most of the time: ` + "`tocsin rules explain`" + ` says what it does.
 5. ` + "`process_cpu_seconds_total`" + ` near the number of cores: add instances, up to the number of partitions.
 `)

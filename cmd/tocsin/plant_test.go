@@ -36,6 +36,7 @@ type plant struct {
 
 	brokers []string // what the configuration names, where it is not what the test speaks to
 	secure  string   // further keys of kafka in it
+	env     []string // further variables of its processes
 
 	patience time.Duration // how long nothing may come out while something is awaited; who waits for a dead process's transaction takes 30 s
 	once     sync.Once
@@ -407,7 +408,7 @@ func (p *plant) start(name string, args ...string) *process {
 	defer log.Close()
 	proc := &process{Cmd: exec.Command(self, args...), t: p.t, path: log.Name(), done: make(chan struct{})}
 	proc.Args[0] = name
-	proc.Stdout, proc.Stderr = log, log
+	proc.Stdout, proc.Stderr, proc.Env = log, log, append(os.Environ(), p.env...)
 	if err := proc.Start(); err != nil {
 		p.t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -56,6 +57,11 @@ read is stored, or read again by the next owner.`,
 				return err
 			}
 			defer func() { _ = log.Sync() }() // fails on terminals, which need none
+			tracer, stop, err := newTracer(cmd.Context(), cfg.Instance, log.Named("traces"))
+			if err != nil {
+				return err
+			}
+			defer stop()
 			watch, err := newWatch(cfg, log.Named("watch"))
 			if err != nil {
 				return err
@@ -66,7 +72,7 @@ read is stored, or read again by the next owner.`,
 			app, err := newApp(cmd.Context(), cfg, time.Now, log)
 			if err == nil {
 				defer app.close()
-				app.watch = watch
+				app.watch, app.tracer = watch, tracer
 				err = app.run(cmd.Context(), roles)
 			}
 			watch.halted(err)
@@ -199,7 +205,8 @@ type app struct {
 	budget   *pipeline.Budget
 	console  *console.Server
 	registry *prometheus.Registry
-	watch    *watch // nil for a process that nobody waits for
+	watch    *watch       // nil for a process that nobody waits for
+	tracer   trace.Tracer // nil where no traces are wanted
 	started  atomic.Bool
 
 	// What the warehouse told before detect began, by the rule's id; detects says that it is wanted.
@@ -328,11 +335,13 @@ func (a *app) run(ctx context.Context, roles kafka.Roles) error {
 		if err != nil {
 			return err
 		}
+		detect.Tracer = a.tracer
 		g.Go(func() error { return detect.Run(ctx) })
 		desk, err := kafka.NewDesk(ctx, a.cfg.Kafka, a.cfg.Instance, func() pipeline.Desk { return alert.NewDesk(a.rules.Set, a.cfg.Alerts) }, a.now, a.log)
 		if err != nil {
 			return err
 		}
+		desk.Tracer = a.tracer
 		g.Go(func() error { return desk.Run(ctx) })
 	}
 	if a.watch != nil {
@@ -350,7 +359,7 @@ func (a *app) run(ctx context.Context, roles kafka.Roles) error {
 func (a *app) worker(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
 	publisher := a.producer.Worker()
 	w := &pipeline.Worker{
-		Publisher: publisher, Limits: a.cfg.limits(), Now: a.now, Metrics: a.metrics,
+		Publisher: publisher, Limits: a.cfg.limits(), Now: a.now, Metrics: a.metrics, Tracer: a.tracer,
 		Log: a.log.With(zap.String("topic", tp.Topic), zap.Int32("partition", tp.Partition)),
 	}
 	switch tp.Topic {

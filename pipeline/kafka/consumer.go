@@ -207,6 +207,7 @@ func (c *Consumer) dispatch(topic string, fetched *kgo.FetchPartition) {
 	b := &pipeline.Batch{
 		TopicPartition: pipeline.TopicPartition{Topic: topic, ID: p.id, Partition: fetched.Partition},
 		Records:        make([]pipeline.Record, len(fetched.Records)),
+		Polled:         time.Now(),
 		Free: func() {
 			p.bytes.Add(-size)
 			c.budget.Give(size)

@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/tocsin-project/tocsin/pipeline"
@@ -28,6 +30,9 @@ type Detect struct {
 	source  string
 
 	group, instance string
+
+	// Tracer gets a span for each transaction; nil for no traces. It is set before Run.
+	Tracer trace.Tracer
 
 	cfg    Config
 	states map[int32]member
@@ -224,7 +229,10 @@ func (d *Detect) forget() {
 }
 
 // round is one transaction.
-func (d *Detect) round(ctx context.Context, fetches kgo.Fetches, tick bool) error {
+func (d *Detect) round(ctx context.Context, fetches kgo.Fetches, tick bool) (err error) {
+	ctx, span := pipeline.Begin(ctx, d.Tracer, d.stage.name, trace.WithSpanKind(trace.SpanKindConsumer),
+		trace.WithAttributes(attribute.String("messaging.system", "kafka"), attribute.Int("messaging.batch.message_count", fetches.NumRecords())))
+	defer func() { pipeline.End(span, err) }()
 	if err := d.session.Begin(); err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
@@ -238,14 +246,21 @@ func (d *Detect) round(ctx context.Context, fetches kgo.Fetches, tick bool) erro
 	})
 	var failure error
 	for p, records := range partitions {
-		failure = errors.Join(failure, d.work(ctx, p, records, produce))
+		_, work := pipeline.Begin(ctx, d.Tracer, "work", trace.WithAttributes(
+			attribute.Int("messaging.destination.partition.id", int(p)), attribute.Int("messaging.batch.message_count", len(records))))
+		err := d.work(ctx, p, records, produce)
+		pipeline.End(work, err)
+		failure = errors.Join(failure, err)
 	}
 	if tick {
 		d.tick(produce)
 	}
 	failure = errors.Join(failure, sent.Err())
 	ctx = kgo.PreTxnCommitFnContext(ctx, func(req *kmsg.TxnOffsetCommitRequest) error { return d.taken(partitions, req.MemberID) })
+	_, commit := pipeline.Begin(ctx, d.Tracer, "commit")
 	committed, err := d.session.End(ctx, kgo.TransactionEndTry(failure == nil))
+	commit.SetAttributes(attribute.Bool("tocsin.committed", committed))
+	pipeline.End(commit, err)
 	for p := range partitions {
 		if state, ok := d.states[p]; ok && committed {
 			state.Commit()

@@ -171,8 +171,8 @@ func (v *View) Write(w io.Writer, lines int) {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t\n", r.name, number(lag[r.name]), number(records[r.name]), v.catchesUp(r.name, lag[r.name]))
 	}
 	fmt.Fprintf(t, "\nWHERE THE TIME GOES\tseconds a second\t\n")
-	spent := map[string]float64{"rules": sum("tocsin_rule_seconds_total"), "storing (waiting for ClickHouse and Kafka)": sum("tocsin_ingest_flush_seconds_sum")}
-	for _, r := range largest(spent, lines) {
+	steps := v.rate("tocsin_ingest_step_seconds_total", "step")
+	for _, r := range largest(steps, len(steps)) {
 		fmt.Fprintf(t, "%s\t%.3f\t\n", r.name, r.by)
 	}
 	seconds, events, matched := v.rate("tocsin_rule_seconds_total", "rule"), v.rate("tocsin_rule_candidates_total", "rule"), v.rate("tocsin_rule_matched_total", "rule")

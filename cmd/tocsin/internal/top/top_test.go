@@ -27,7 +27,7 @@ func sample(t *testing.T, text string) *Sample {
 }
 
 func TestView(t *testing.T) {
-	text := func(records, lag, slow, fast, dead, flush float64) string {
+	text := func(records, lag, slow, fast, dead, insert float64) string {
 		return fmt.Sprintf(`# TYPE tocsin_ingest_records_total counter
 tocsin_ingest_records_total{topic="ci"} %g
 # TYPE tocsin_ingest_lag_offsets gauge
@@ -38,11 +38,11 @@ tocsin_rule_seconds_total{rule="slow"} %g
 tocsin_rule_seconds_total{rule="fast"} %g
 # TYPE tocsin_ingest_failures_total counter
 tocsin_ingest_failures_total{stage="parse"} %g
-# TYPE tocsin_ingest_flush_seconds histogram
-tocsin_ingest_flush_seconds_bucket{le="+Inf"} 3
-tocsin_ingest_flush_seconds_sum %g
-tocsin_ingest_flush_seconds_count 3
-`, records, lag, slow, fast, dead, flush)
+# TYPE tocsin_ingest_step_seconds_total counter
+tocsin_ingest_step_seconds_total{step="insert"} %g
+tocsin_ingest_step_seconds_total{step="rule"} 0.1
+tocsin_ingest_step_seconds_total{step="parse"} %g
+`, records, lag, slow, fast, dead, insert, insert/4)
 	}
 	before, now := sample(t, text(1000, 600, 1, 1, 5, 0)), sample(t, text(2000, 500, 2, 1.1, 6, 4))
 	now.At = before.At.Add(10 * time.Second)
@@ -53,7 +53,7 @@ tocsin_ingest_flush_seconds_count 3
 		"ci 1000 200 50s",            // lag of both, records a second, and 20 a second fewer
 		"slow 200.00 0 0 fast 20.00", // ms a second, the slowest first
 		"DEAD LETTERS OF since the start now/s parse 12 0.2",
-		"ClickHouse and Kafka) 0.800 rules 0.220",
+		"insert 0.800 parse 0.200 SLOWEST",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in:\n%s", want, b.String())
