@@ -110,3 +110,20 @@ func TestEveryPayloadIsClaimedByItsOwnFormat(t *testing.T) {
 		}
 	}
 }
+
+// TestForeignPayloadsAreNotClaimed: what looks like a format at first sight and is of none goes to the dead letters rather than
+// into the warehouse with a wrong meaning.
+func TestForeignPayloadsAreNotClaimed(t *testing.T) {
+	hash := strings.Repeat("79a59df9", 8)
+	for what, payload := range map[string]string{
+		"sha256sum's list":              hash + "  tool_1.5.0_linux_amd64.deb\n",
+		"S3's access log":               hash + ` bucket [06/Feb/2026:00:00:38 +0000] 192.0.2.3 ` + hash + ` 3E57427F3EXAMPLE REST.GET.VERSIONING - "GET /bucket?versioning HTTP/1.1" 200 - 113 - 7 - "-" "S3Console/0.4" -` + "\n",
+		"a repository of a forge's API": `{"id": 7, "name": "shop", "owner": {"login": "acme"}, "size": 4711, "created_at": "2026-11-23T10:00:00Z"}`,
+		"a log of requests with arrows": "2026-10-06T15:16:43.137833+0000 192.0.2.9 [**] /hello.txt [**] curl/7.40.0 [**] 10.16.1.11:59733 -> web:80\n",
+	} {
+		s := newShape(&pipeline.Record{}, []byte(payload))
+		if f := recognise(Formats, s); f != nil {
+			t.Errorf("%s: claimed by %s", what, f.Name)
+		}
+	}
+}

@@ -10,16 +10,18 @@ import (
 )
 
 // dbAudit reads what databases log: PostgreSQL (stderr, csvlog, jsonlog) with pgaudit, MariaDB's server_audit, the error,
-// general and slow logs of MySQL and MariaDB, audit logs of MySQL Enterprise and Percona in JSON. A record may span lines.
+// general and slow logs of MySQL and MariaDB, audit logs of MySQL Enterprise and Percona in JSON, MongoDB's log and audit log.
+// A record may span lines.
 // https://github.com/pgaudit/pgaudit#format https://mariadb.com/kb/en/mariadb-audit-plugin-log-format/
 var dbAudit = Format{
-	Name: "db-audit", Title: "database logs and audit (PostgreSQL, pgaudit, MySQL, MariaDB)", Phase: pipeline.PhaseOperation,
+	Name: "db-audit", Title: "database logs and audit (PostgreSQL, pgaudit, MySQL, MariaDB, MongoDB)", Phase: pipeline.PhaseOperation,
 	Types: []string{"db.statement", "auth.failed", "auth.success", "auth.logout", "log"},
-	Known: "PostgreSQL's severity behind a date, csvlog, jsonlog with error_severity; server_audit rows; MySQL's [Note], Connect or # Time lines",
+	Known: "PostgreSQL's severity behind a date, csvlog, jsonlog with error_severity; server_audit rows; MySQL's [Note], Connect or # Time lines; MongoDB's t, s, c, ctx and msg",
 	Frame: Reports, Log: true,
 	Match: func(s *Shape) bool {
 		if s.Object != nil {
-			return s.Has("error_severity") || s.Has("audit_record") || s.Has("class", "event", "connection_id")
+			return s.Has("error_severity") || s.Has("audit_record") || s.Has("class", "event", "connection_id") || isMongo(s) ||
+				member(s.Raw("record"), "error_severity") != nil
 		}
 		if isPostgresCSV(alias(s.Data)) {
 			return true
@@ -125,8 +127,11 @@ func dbRecord(out *Out, r string) error {
 }
 
 func dbAuditJSON(b []byte, out *Out) error {
-	if member(b, "error_severity") != nil {
+	switch {
+	case member(b, "error_severity") != nil, member(member(b, "record"), "error_severity") != nil:
 		return postgresJSON(b, out)
+	case member(b, "t") != nil, member(b, "atype") != nil:
+		return mongoJSON(b, out)
 	}
 	return mysqlJSON(b, out)
 }

@@ -156,7 +156,7 @@ func isMySQLError(l string) bool {
 	return false
 }
 
-func mysqlError(out *Out, l string) {
+func mysqlError(out *Out, l string) *pipeline.Event {
 	t, rest, _ := mysqlTime(l)
 	thread := rest[:digits(rest)]
 	rest = strings.TrimLeft(rest[len(thread):], " ")
@@ -184,6 +184,26 @@ func mysqlError(out *Out, l string) {
 	mysqlAccess(d.title, &d)
 	e := d.event(out, l, "mysql")
 	e.SetAttr("log.level", level)
+	return e
+}
+
+// isMySQLServer reports whether a program is MySQL's or MariaDB's server.
+func isMySQLServer(program string) bool {
+	switch program {
+	case "mysqld", "mariadbd", "mysqld_safe":
+		return true
+	}
+	return false
+}
+
+// mysqlSyslog reads a message that the server sent to syslog: a line of its error log, or only the text of one.
+func mysqlSyslog(out *Out, text string) *pipeline.Event {
+	if isMySQLError(text) {
+		return mysqlError(out, text)
+	}
+	d := dbEvent{typ: "log", title: text, outcome: pipeline.OutcomeUnknown}
+	mysqlAccess(text, &d)
+	return d.event(out, text, "mysql")
 }
 
 // mysqlAccess reads "Access denied for user 'root'@'192.0.2.1' (using password: YES)".

@@ -9,7 +9,8 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline"
 )
 
-// postgresRecord is one message of the server, from any of its log formats.
+// postgresRecord is one message of the server, from any of its log formats. In JSON its members are named as jsonlog does,
+// or as the table does into which the documentation loads csvlog.
 type postgresRecord struct {
 	Timestamp string `json:"timestamp"`
 	User      string `json:"user"`
@@ -26,12 +27,37 @@ type postgresRecord struct {
 	Statement string `json:"statement"`
 	App       string `json:"application_name"`
 	Backend   string `json:"backend_type"`
+
+	postgresRow
+}
+
+// postgresRow is a row of csvlog by the names of its columns.
+// https://www.postgresql.org/docs/current/runtime-config-logging.html#RUNTIME-CONFIG-LOGGING-CSVLOG
+type postgresRow struct {
+	LogTime        string `json:"log_time"`
+	UserName       string `json:"user_name"`
+	DatabaseName   string `json:"database_name"`
+	ProcessID      Text   `json:"process_id"`
+	ConnectionFrom string `json:"connection_from"`
+	SQLState       string `json:"sql_state_code"`
+	Query          string `json:"query"`
 }
 
 func postgresJSON(b []byte, out *Out) error {
-	v := scratch[postgresRecord](out)
-	if err := decode(b, v); err != nil {
+	log := scratch[struct {
+		postgresRecord
+		Record postgresRecord `json:"record"` // CloudNativePG's wrapper
+	}](out)
+	if err := decode(b, log); err != nil {
 		return err
+	}
+	v := &log.postgresRecord
+	if log.Record.Level != "" {
+		v = &log.Record
+	}
+	if row := v.postgresRow; row.LogTime != "" {
+		v.Timestamp, v.User, v.Database, v.PID, v.State = row.LogTime, row.UserName, row.DatabaseName, row.ProcessID, row.SQLState
+		v.Remote, v.Statement = hostOf(row.ConnectionFrom), row.Query
 	}
 	if v.Message == "" && v.Level == "" {
 		return errors.New("db-audit: record without message")
@@ -191,7 +217,7 @@ func postgresTime(p string) (stamp, rest string, ok bool) {
 
 // isPostgresCSV reports whether a log is csvlog: its 12th column is a severity.
 func isPostgresCSV(s string) bool {
-	if digits(s) != 4 || strings.Count(s[:min(len(s), 400)], ",") < 11 {
+	if digits(strings.TrimPrefix(s, `"`)) != 4 || strings.Count(s[:min(len(s), 400)], ",") < 11 {
 		return false
 	}
 	r := csv.NewReader(strings.NewReader(s))

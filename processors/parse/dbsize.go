@@ -42,7 +42,12 @@ func matchDBSize(s *Shape) bool {
 			return false
 		}
 		var row sqlRow
-		return eachMember(object[:end], func(key string, value []byte) { row.add(key, textOf(value)) }) == nil && row.isSize()
+		flat := true // a repository has a name, an owner and a size too, but not as columns
+		err = eachMember(object[:end], func(key string, value []byte) {
+			row.add(key, textOf(value))
+			flat = flat && value[0] != '{'
+		})
+		return err == nil && flat && row.isSize()
 	}
 	sep, names := sqlHeader(s.Data)
 	if sep == 0 {

@@ -23,8 +23,9 @@ var gitLog = Format{
 		if ok && commitOf(hash) != "" {
 			return true
 		}
-		hash, _, ok = strings.Cut(s.Line, " ")
-		return ok && len(hash) >= 40 && commitOf(hash) != ""
+		// A sum and two blanks is sha256sum's list of files, a bucket's owner and a date in brackets S3's access log.
+		hash, rest, ok = strings.Cut(s.Line, " ")
+		return ok && len(hash) >= 40 && commitOf(hash) != "" && !strings.HasPrefix(rest, " ") && !strings.HasPrefix(rest, "*") && !strings.Contains(rest, " [")
 	},
 	Parse: parseGitLog,
 }

@@ -254,8 +254,9 @@ func nfdumpRow(out *Out, columns []string, l string) error {
 
 // isNfdumpLine reports whether l is a flow in nfdump's aligned text.
 func isNfdumpLine(l string) bool {
-	return len(l) > 60 && l[4] == '-' && strings.Contains(l, " -> ") && !parseTime(firstWord(l)).IsZero() &&
-		addrOf(nfdumpHost(lastWord(l[:strings.Index(l, " -> ")]))).IsValid()
+	before, after, ok := strings.Cut(l, " -> ")
+	return ok && len(l) > 60 && l[4] == '-' && l[10] == ' ' && !parseTime(firstWord(l)).IsZero() &&
+		addrOf(nfdumpHost(lastWord(before))).IsValid() && addrOf(nfdumpHost(firstWord(strings.TrimLeft(after, " ")))).IsValid()
 }
 
 func lastWord(s string) string {

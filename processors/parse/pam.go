@@ -3,7 +3,8 @@ package parse
 import "strings"
 
 // readPAM reads what Linux-PAM's modules log, whatever program they serve: "pam_unix(sshd:auth): authentication failure;
-// logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.1  user=root", "PAM 5 more authentication failures; ...".
+// logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.1  user=root", "PAM 5 more authentication failures; ...". Until version
+// 0.99 the module stood in brackets before the text, or behind the program's name.
 // A PAM line goes with the program's own verdict.
 // https://github.com/linux-pam/linux-pam/blob/master/modules/pam_unix/support.c
 func readPAM(s string) authVerdict {
@@ -34,10 +35,10 @@ func readPAM(s string) authVerdict {
 	case strings.Contains(s, "onsecutive login failures for user "):
 		_, rest, _ := strings.Cut(s, "for user ")
 		v.event, v.method, v.user, v.reason = "auth.failed", "pam", firstWord(rest), "account locked"
-	case strings.Contains(s, ":session): session opened for user "):
+	case strings.Contains(s, "session opened for user "):
 		_, rest, _ := strings.Cut(s, "session opened for user ")
 		v.event, v.user = "auth.success", pamUser(rest)
-	case strings.Contains(s, ":session): session closed for user "):
+	case strings.Contains(s, "session closed for user "):
 		_, rest, _ := strings.Cut(s, "session closed for user ")
 		v.event, v.user = "auth.logout", pamUser(rest)
 	}

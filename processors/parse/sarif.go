@@ -19,7 +19,12 @@ var sarif = Format{
 	Known: "JSON object with runs, and version 2.x or a SARIF schema",
 	Frame: Values,
 	Match: func(s *Shape) bool {
-		return !s.Array && s.Has("runs") && (strings.Contains(strings.ToLower(s.String("$schema")), "sarif") || strings.HasPrefix(s.String("version"), "2."))
+		if s.Array || !s.Has("runs") {
+			return false
+		}
+		run := firstMember(s.Raw("runs")) // of a log that names neither schema nor version
+		return strings.Contains(strings.ToLower(s.String("$schema")), "sarif") || strings.HasPrefix(s.String("version"), "2.") ||
+			member(member(run, "tool"), "driver") != nil
 	},
 	Parse: parseSARIF,
 }

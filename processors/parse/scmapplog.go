@@ -24,8 +24,11 @@ var scmAppLog = Format{
 		if s.Root != "" {
 			return false
 		}
-		_, ok := giteaLine(s.Line)
-		return ok || strings.Contains(s.Line, "Failed Login: username=")
+		if _, ok := giteaLine(s.Line); ok {
+			return true
+		}
+		_, message, ok := gitlabLine(s.Line)
+		return ok && gitlabMessage(message) != "log"
 	},
 	Parse: parseSCMAppLog,
 }
@@ -248,20 +251,29 @@ func scmText(in *Input, out *Out) error {
 			m.emit(out, text)
 			continue
 		}
-		// GitLab's application.log: "October 06, 2014 11:56: Failed Login: username=sally ip=10.0.0.1".
-		if len(text) > 20 {
-			if i := strings.Index(text, ": "); i > 0 {
-				if at, err := time.Parse("January 02, 2006 15:04", text[:i]); err == nil {
-					e := out.Event(gitlabMessage(text[i+2:]))
-					e.Raw, e.Time, e.Severity = text, sane(at), pipeline.SeverityInfo
-					finishGitLabMessage(e, text[i+2:])
-					continue
-				}
-			}
+		if at, message, ok := gitlabLine(text); ok {
+			e := out.Event(gitlabMessage(message))
+			e.Raw, e.Time, e.Severity = text, at, pipeline.SeverityInfo
+			finishGitLabMessage(e, message)
+			continue
 		}
 		out.Reject(line, "neither a line of Gitea's log nor one of GitLab's application.log")
 	}
 	return nil
+}
+
+// gitlabLine reads a line of GitLab's application.log, "October 06, 2014 11:56: Failed Login: username=sally ip=10.0.0.1",
+// later with a date as in JSON.
+func gitlabLine(s string) (at time.Time, message string, ok bool) {
+	stamp, message, ok := strings.Cut(s, ": ")
+	if !ok {
+		return at, "", false
+	}
+	at, err := time.Parse("January 02, 2006 15:04", stamp)
+	if err != nil {
+		at = parseTime(stamp)
+	}
+	return sane(at), message, !at.IsZero()
 }
 
 // giteaMessage is a line of Gitea's log: "2022/04/15 12:59:36 [id] .../auth.go:143:SignInPost() [I] message", where the id

@@ -141,7 +141,7 @@ func readSSHD(s string) authVerdict {
 			return authVerdict{event: "log"}
 		}
 		v.method = method
-		v.client(rest)
+		v.client(endAtPort(rest))
 		return v
 	case "Accepted":
 		v := authVerdict{event: "auth.success"}
@@ -228,7 +228,7 @@ func readSSHD(s string) authVerdict {
 	case "Nasty":
 		return authVerdict{event: "detection", reason: "nasty PTR record"}
 	}
-	if strings.Contains(s, "authentication failure") || strings.Contains(s, "uthentication failed") || strings.HasPrefix(word, "pam_") || word == "PAM" || word == "PAM:" {
+	if strings.Contains(s, "authentication failure") || strings.Contains(s, "uthentication failed") || strings.HasPrefix(word, "pam_") || strings.HasPrefix(word, "(pam_") || word == "session" || word == "PAM" || word == "PAM:" {
 		return readPAM(s)
 	}
 	return readSSHDOther(s)
@@ -361,6 +361,16 @@ func (v *authVerdict) client(s string) {
 		return
 	}
 	v.user = strings.TrimSpace(s)
+}
+
+// endAtPort cuts off what follows a port and looks like another place: protocol 1 ends with a name that the client gives
+// itself, "ssh1: ruser U".
+func endAtPort(s string) string {
+	port := max(strings.LastIndex(s, " port "), 0)
+	if i := strings.Index(s[port:], " from "); port > 0 && i >= 0 {
+		return s[:port+i]
+	}
+	return s
 }
 
 // userAt reads "U A port P".

@@ -24,6 +24,9 @@ func TestSSHDMessages(t *testing.T) {
 		"error: PAM: User not known to the underlying authentication module for illegal user x from 192.0.2.1": "auth.failed x 192.0.2.1",
 		"Accepted gssapi-with-mic for bob from 192.0.2.1 port 22 ssh2":                                         "auth.success bob 192.0.2.1",
 		"Disconnecting authenticating user root 192.0.2.1 port 22: Too many authentication failures [preauth]": "auth.failed root 192.0.2.1 Too many authentication failures",
+		"Failed password for bob from 192.0.2.1 port 22 ssh1: ruser x from 192.0.2.9":                          "auth.failed bob 192.0.2.1",
+		"Failed password for invalid user x from 192.0.2.9 port 1 ssh2 from 192.0.2.1 port 22 ssh2":            "auth.failed x from 192.0.2.9 port 1 ssh2 192.0.2.1",
+		"(pam_unix) authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.1  user=root":   "auth.failed root 192.0.2.1",
 		"Timeout before authentication for connection from 192.0.2.1 to 192.0.2.2, pid = 71":                   "log 192.0.2.1 timeout before authentication",
 	} {
 		b := parsetest.Parse(t, pipeline.Record{

@@ -167,6 +167,12 @@ func (l *syslogLine) read3164(s string, now time.Time) error {
 			return errors.New("syslog: line ends behind its host")
 		}
 	}
+	if l.host == "" { // metalog writes no host, and the program in brackets
+		if app, text, ok := strings.Cut(strings.TrimPrefix(s, "["), "]"); ok && s[0] == '[' && isSSHD(app) {
+			l.app, l.text = app, strings.TrimLeft(strings.TrimPrefix(text, ":"), " ")
+			return nil
+		}
+	}
 	l.tag(s)
 	return nil
 }
@@ -345,7 +351,9 @@ func (l *syslogLine) event(out *Out) *pipeline.Event {
 		e = &out.batch.Events[len(out.batch.Events)-1]
 	case app == "falco" && falcoLog(out, l.text):
 		e = &out.batch.Events[len(out.batch.Events)-1]
-	case strings.HasPrefix(l.text, "pam_") && app != "CRON" && app != "cron" && app != "crond":
+	case isMySQLServer(app) && (isMySQLError(l.text) || strings.HasPrefix(l.text, "Access denied for user '")):
+		e = mysqlSyslog(out, l.text)
+	case (strings.HasPrefix(l.text, "pam_") || strings.HasPrefix(l.text, "(pam_") || strings.Contains(l.app, "(pam_")) && app != "CRON" && app != "cron" && app != "crond":
 		v := readPAM(l.text)
 		e = out.Event(v.event)
 		e.Title = l.text

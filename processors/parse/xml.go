@@ -13,7 +13,7 @@ import (
 // newXML returns a decoder that reads a document element by element, in any charset that its declaration names. It does
 // not expand entities that a document declares itself: those are refused.
 func newXML(b []byte) *xml.Decoder {
-	d := xml.NewDecoder(bytes.NewReader(b))
+	d := xml.NewDecoder(xmlReader(b))
 	d.CharsetReader = func(label string, r io.Reader) (io.Reader, error) {
 		if strings.HasPrefix(strings.ToLower(label), "utf-16") { // made UTF-8 by the frame
 			return r, nil
@@ -21,6 +21,17 @@ func newXML(b []byte) *xml.Decoder {
 		return charset.NewReaderLabel(label, r)
 	}
 	return d
+}
+
+// xmlReader reads a document that is declared to be XML 1.1 as XML 1.0, the only version that encoding/xml takes: they
+// differ in which control characters and line ends they allow. Java's writers, Jenkins' among them, declare 1.1.
+func xmlReader(b []byte) io.Reader {
+	const version = "1.1"
+	head, _, ok := bytes.Cut(b[:min(len(b), 100)], []byte(version))
+	if !ok || !bytes.HasPrefix(head, []byte("<?xml")) || bytes.Contains(head, []byte("?>")) {
+		return bytes.NewReader(b)
+	}
+	return io.MultiReader(bytes.NewReader(head), strings.NewReader("1.0"), bytes.NewReader(b[len(head)+len(version):]))
 }
 
 // xmlText returns the document's text from offset start to where the decoder is: an event's raw is its part of the
