@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
 	"github.com/tocsin-project/tocsin/pipeline"
@@ -330,6 +331,27 @@ func TestLibraryThroughThePipeline(t *testing.T) {
 			}
 		}
 	}
+
+	// What a process says of itself is an alert by way of the topic as well, and it looks the backup up by itself.
+	watch, err := newWatch(Config{Instance: "mon-1"}, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reason := watch.unsaved(t.Context(), r.app.db, now); !strings.Contains(reason, "ended 25h0m0s ago") {
+		t.Errorf("of the backup: %q", reason)
+	}
+	for _, wrong := range []map[string]string{{"clock": "it is 40s ahead"}, nil} {
+		watch.note(wrong, time.Now())
+		value, err := watch.events(nil, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.produce(&kgo.Record{Topic: "events", Value: value})
+	}
+	r.await("what is wrong and over", func() bool {
+		said := r.said()["ops"]
+		return strings.Contains(said, "tocsin-trouble|tocsin clock mon-1 firing v1") && strings.Contains(said, "tocsin-trouble|tocsin clock mon-1 resolved v2")
+	})
 
 	// C19: an experiment holds back alerts of availability on its host, of no other host, and none of security.
 	r.produce(r.record(time.Now(), "chaos.started", `"host":"web-7","title":"exp-12"`))

@@ -6,17 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tocsin-project/tocsin/pipeline"
 	"github.com/tocsin-project/tocsin/pipeline/bridge"
+	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
 	"github.com/tocsin-project/tocsin/pipeline/kafka"
 )
 
@@ -37,7 +40,15 @@ const (
 	// watchSkew is by how much ClickHouse's clock may be off.
 	watchSkew = 30 * time.Second
 	// watchDelay is by how much a replica may be behind.
-	watchDelay = 5 * time.Minute
+	watchDelay = time.Minute
+	// watchLag is by how much the process may be behind its topics.
+	watchLag = 10 * time.Minute
+	// watchLetters is what part of the records of watchRecent may be dead letters, where there are ten at least.
+	watchLetters = 0.05
+	watchRecent  = 5 * time.Minute
+	// watchBackup is how old the last good backup may be, where there was ever one. It is looked up every askBackup.
+	watchBackup = 25 * time.Hour
+	askBackup   = 10 * time.Minute
 )
 
 // watch is a process that looks at itself. What it finds goes into the log and past Kafka and ClickHouse to the bridges: an alert by way of
@@ -49,6 +60,16 @@ type watch struct {
 	log      *zap.Logger
 	open     map[string]*pipeline.Alert // what is wrong, by its name
 	untold   map[string]*pipeline.Alert // what some bridge does not have yet
+	over     []*pipeline.Alert          // what the topic has not been told that it is over
+
+	counts        []counts // of the looks of watchRecent, oldest first
+	asked, backup time.Time
+}
+
+// counts are what was read, and what of it became dead letters, until a moment.
+type counts struct {
+	at                time.Time
+	records, failures float64
 }
 
 func newWatch(cfg Config, log *zap.Logger) (*watch, error) {
@@ -93,6 +114,7 @@ func (w *watch) note(wrong map[string]string, now time.Time) {
 		if _, still := wrong[name]; !still {
 			w.log.Info("tocsin watches itself", zap.String("over", name))
 			w.untold[name] = w.alert(name, pipeline.StatusResolved, "It is over.", now)
+			w.over = append(w.over, w.untold[name])
 			delete(w.open, name)
 		}
 	}
@@ -165,7 +187,16 @@ func (w *watch) run(ctx context.Context, a *app, gather prometheus.Gatherer) err
 	defer tick.Stop()
 	for {
 		now := time.Now()
-		w.note(a.wrong(ctx), now)
+		families, err := gather.Gather()
+		if err != nil {
+			w.log.Warn("watch", zap.Error(err))
+		}
+		wrong := a.wrong(ctx)
+		maps.Copy(wrong, w.measured(families, now))
+		if reason := w.unsaved(ctx, a.db, now); reason != "" {
+			wrong["backup"] = reason
+		}
+		w.note(wrong, now)
 		w.tell(ctx)
 		if w.topic != "" && sender == nil {
 			var err error
@@ -174,11 +205,13 @@ func (w *watch) run(ctx context.Context, a *app, gather prometheus.Gatherer) err
 			}
 		}
 		if sender != nil {
-			record, err := w.events(gather, now)
+			record, err := w.events(families, now)
 			if err == nil {
 				err = sender.Send(ctx, w.topic, &pipeline.Record{Key: []byte(w.instance), Value: record})
 			}
-			if err != nil && ctx.Err() == nil {
+			if err == nil {
+				w.over = nil
+			} else if ctx.Err() == nil {
 				w.log.Warn("watch", zap.Error(err))
 			}
 		}
@@ -216,16 +249,72 @@ func (a *app) wrong(ctx context.Context) map[string]string {
 	return wrong
 }
 
-// figures are the metrics that become events, and whether that is their sum or their highest value.
-var figures = map[string]string{
-	"tocsin_ingest_lag_offsets":     "sum",
-	"tocsin_ingest_lag_seconds":     "max",
-	"tocsin_ingest_records_total":   "sum",
-	"tocsin_ingest_failures_total":  "sum",
-	"tocsin_ingest_retries_total":   "sum",
-	"tocsin_ingest_under_way_bytes": "sum",
-	"tocsin_rule_errors_total":      "sum",
-	"process_resident_memory_bytes": "sum",
+// unsaved tells how old the last good backup is, where it is too old.
+func (w *watch) unsaved(ctx context.Context, db *clickhouse.DB, now time.Time) string {
+	if now.Sub(w.asked) >= askBackup {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		if last, err := db.LastBackup(ctx); err == nil { // where it does not answer there is an alert of its own
+			w.asked, w.backup = now, last
+		}
+	}
+	if age := now.Sub(w.backup); !w.backup.IsZero() && age > watchBackup {
+		return fmt.Sprintf("the last verified backup ended %s ago", age.Round(time.Minute))
+	}
+	return ""
+}
+
+// measured returns what the process's own figures say is wrong, by name.
+func (w *watch) measured(families []*dto.MetricFamily, now time.Time) map[string]string {
+	wrong := map[string]string{}
+	if lag := time.Duration(figure(families, "tocsin_ingest_lag_seconds", math.Max) * float64(time.Second)); lag > watchLag {
+		wrong["lag"] = fmt.Sprintf("what is stored is %s behind what has come", lag.Round(time.Second))
+	}
+	c := counts{now, figure(families, "tocsin_ingest_records_total", sum), figure(families, "tocsin_ingest_failures_total", sum)}
+	w.counts = slices.DeleteFunc(w.counts, func(old counts) bool { return now.Sub(old.at) > watchRecent })
+	w.counts = append(w.counts, c)
+	first := w.counts[0]
+	if failed, read := c.failures-first.failures, c.records-first.records; failed >= 10 && failed > watchLetters*read {
+		wrong["dead letters"] = fmt.Sprintf("of %.0f records of the last minutes %.0f pieces became dead letters", read, failed)
+	}
+	var rules []string
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "tocsin_rule_quarantined" && m.GetGauge().GetValue() > 0 {
+				rules = append(rules, m.GetLabel()[0].GetValue())
+			}
+		}
+	}
+	if len(rules) > 0 {
+		wrong["quarantine"] = "rules take too much time and are not judged any more: " + strings.Join(rules, ", ")
+	}
+	return wrong
+}
+
+func sum(a, b float64) float64 { return a + b }
+
+// figure returns one number for a metric of several series.
+func figure(families []*dto.MetricFamily, name string, of func(a, b float64) float64) (total float64) {
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.GetMetric() {
+				total = of(total, m.GetCounter().GetValue()+m.GetGauge().GetValue())
+			}
+		}
+	}
+	return total
+}
+
+// figures are the metrics that become events, and what is made of their series.
+var figures = map[string]func(a, b float64) float64{
+	"tocsin_ingest_lag_offsets":     sum,
+	"tocsin_ingest_lag_seconds":     math.Max,
+	"tocsin_ingest_records_total":   sum,
+	"tocsin_ingest_failures_total":  sum,
+	"tocsin_ingest_retries_total":   sum,
+	"tocsin_ingest_under_way_bytes": sum,
+	"tocsin_rule_errors_total":      sum,
+	"process_resident_memory_bytes": sum,
 }
 
 // cloudEvent is one of tocsin's own events, as its parser reads them.
@@ -238,36 +327,28 @@ type cloudEvent struct {
 	Data        map[string]any `json:"data"`
 }
 
-// events returns a record with a heartbeat, the process's figures, and an event for each thing that is wrong.
-func (w *watch) events(gather prometheus.Gatherer, now time.Time) ([]byte, error) {
+// events returns a record with a heartbeat, the process's figures, and an event for each thing that is wrong or over.
+func (w *watch) events(families []*dto.MetricFamily, now time.Time) ([]byte, error) {
 	var batch []cloudEvent
 	add := func(kind, name string, data map[string]any) {
-		data["host"], data["service"] = w.instance, "tocsin"
-		batch = append(batch, cloudEvent{"1.0", fmt.Sprint(now.UnixMilli(), " ", name), "tocsin/" + w.instance, "tocsin." + kind, now.UTC(), data})
+		data["host"], data["service"], data["phase"] = w.instance, "tocsin", pipeline.PhaseMonitoring
+		batch = append(batch, cloudEvent{"1.0", fmt.Sprint(now.UnixMilli(), " ", kind, " ", name), "tocsin/" + w.instance, "tocsin." + kind, now.UTC(), data})
 	}
 	add("heartbeat", "heartbeat", map[string]any{"title": "tocsin " + w.instance + " runs"})
-	families, err := gather.Gather()
-	if err != nil {
-		return nil, err
-	}
 	for _, f := range families {
-		how := figures[f.GetName()]
-		if how == "" {
-			continue
+		if of := figures[f.GetName()]; of != nil {
+			add("metric", f.GetName(), map[string]any{"metric_name": f.GetName(), "metric_value": figure(families, f.GetName(), of)})
 		}
-		total := 0.0
-		for _, m := range f.GetMetric() {
-			v := m.GetCounter().GetValue() + m.GetGauge().GetValue()
-			if how == "max" {
-				total = max(total, v)
-			} else {
-				total += v
-			}
-		}
-		add("metric", f.GetName(), map[string]any{"metric_name": f.GetName(), "metric_value": total})
 	}
-	for name, a := range w.open {
-		add("alert.firing", name, map[string]any{"title": a.Title, "rule_id": "tocsin " + name, "severity_id": a.Severity, "reason": strings.TrimSpace(a.Summary)})
+	said := func(kind string, a *pipeline.Alert) {
+		_, name, _ := strings.Cut(a.Title, ": ")
+		add(kind, name, map[string]any{"title": a.Title, "rule_id": "tocsin " + name, "severity_id": a.Severity, "reason": strings.TrimSpace(a.Summary)})
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.open)) {
+		said("alert.firing", w.open[name])
+	}
+	for _, a := range w.over {
+		said("alert.resolved", a)
 	}
 	return json.Marshal(batch)
 }

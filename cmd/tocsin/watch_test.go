@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/zap"
 
 	"github.com/tocsin-project/tocsin/pipeline"
@@ -93,11 +96,12 @@ func TestWatchEventsAreOrdinary(t *testing.T) {
 	b, _, _ := pager(t)
 	w := testWatch(t, b)
 	now := time.Now()
-	w.note(map[string]string{"clock": "it is 40s ahead"}, now)
+	w.note(map[string]string{"clock": "it is 40s ahead", "lag": "an hour"}, now)
+	w.note(map[string]string{"clock": "it is 40s ahead"}, now.Add(time.Second))
 	reg := prometheus.NewRegistry()
 	pipeline.NewMetrics(reg)
 	reg.MustRegister(pipeline.NewBudget(1))
-	record, err := w.events(reg, now)
+	record, err := w.events(gathered(t, reg), now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,13 +116,58 @@ func TestWatchEventsAreOrdinary(t *testing.T) {
 	got := map[string]int{}
 	for i := range batch.Events {
 		e := &batch.Events[i]
-		got[e.Type]++
-		if e.Host != "a" || e.Type == "metric" && e.Metric != "tocsin_ingest_under_way_bytes" {
-			t.Errorf("event %s of host %q, metric %q", e.Type, e.Host, e.Metric)
+		got[e.Type+" "+e.Rule]++
+		if e.Host != "a" || e.Service != "tocsin" || e.Phase != pipeline.PhaseMonitoring || e.Type == "metric" && e.Metric != "tocsin_ingest_under_way_bytes" {
+			t.Errorf("event %s of host %q, phase %s, metric %q", e.Type, e.Host, e.Phase, e.Metric)
 		}
 	}
-	if len(batch.Failures) > 0 || got["heartbeat"] != 1 || got["metric"] != 1 || got["alert.firing"] != 1 {
-		t.Errorf("%v, failures %+v", got, batch.Failures)
+	want := map[string]int{"heartbeat ": 1, "metric ": 1, "alert.firing tocsin clock": 1, "alert.resolved tocsin lag": 1}
+	if len(batch.Failures) > 0 || !maps.Equal(got, want) {
+		t.Errorf("%v, want %v; failures %+v", got, want, batch.Failures)
+	}
+}
+
+func gathered(t *testing.T, reg *prometheus.Registry) []*dto.MetricFamily {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return families
+}
+
+// TestWatchMeasures: lag, dead letters and quarantined rules are trouble, each from some amount on.
+func TestWatchMeasures(t *testing.T) {
+	b, _, _ := pager(t)
+	w := testWatch(t, b)
+	reg := prometheus.NewRegistry()
+	lag := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tocsin_ingest_lag_seconds"}, []string{"partition"})
+	quarantined := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tocsin_rule_quarantined"}, []string{"rule"})
+	read := prometheus.NewCounter(prometheus.CounterOpts{Name: "tocsin_ingest_records_total"})
+	failed := prometheus.NewCounter(prometheus.CounterOpts{Name: "tocsin_ingest_failures_total"})
+	reg.MustRegister(lag, quarantined, read, failed)
+	now := time.Now()
+	for _, step := range []struct {
+		lag                      time.Duration
+		read, failed, quarantine float64
+		want                     string
+	}{
+		{9 * time.Minute, 1000, 900, 0, ""}, // what was before the first look is not its business
+		{11 * time.Minute, 0, 0, 0, "lag"},
+		{0, 100, 9, 1, "quarantine"},
+		{0, 0, 1, 0, "dead letters"},
+		{0, 101, 0, 0, ""},
+	} {
+		lag.WithLabelValues("0").Set(step.lag.Seconds())
+		lag.WithLabelValues("1").Set(0)
+		quarantined.WithLabelValues("slow").Set(step.quarantine)
+		read.Add(step.read)
+		failed.Add(step.failed)
+		now = now.Add(watchEvery)
+		got := strings.Join(slices.Sorted(maps.Keys(w.measured(gathered(t, reg), now))), ", ")
+		if got != step.want {
+			t.Errorf("%+v: wrong are %q", step, got)
+		}
 	}
 }
 

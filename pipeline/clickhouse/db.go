@@ -252,3 +252,15 @@ func (db *DB) State(ctx context.Context) (State, error) {
 	}
 	return s, err
 }
+
+// LastBackup returns when the last good backup of the warehouse within 30 days began; zero where there was none.
+func (db *DB) LastBackup(ctx context.Context) (time.Time, error) {
+	var n uint64
+	var last time.Time
+	err := db.QueryRow(ctx, `SELECT count(), max(event_time) FROM events
+		WHERE phase = 'monitoring' AND event_type = 'backup.finished' AND service = 'tocsin' AND outcome = 'success' AND event_time > now() - INTERVAL 30 DAY`).Scan(&n, &last)
+	if err != nil || n == 0 {
+		return time.Time{}, err
+	}
+	return last, nil
+}
