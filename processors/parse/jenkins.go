@@ -10,16 +10,19 @@ import (
 )
 
 // jenkinsNotification reads what the Notification plugin of Jenkins posts at each phase of a build, as JSON or XML. Phase
-// FINALIZED repeats COMPLETED: both are the same event.
+// FINALIZED repeats COMPLETED: both are the same event. Other plugins that post builds are read too, see jenkins_plugins.go.
 // https://plugins.jenkins.io/notification/
 var jenkinsNotification = Format{
-	Name: "jenkins-notification", Title: "Jenkins Notification plugin", Phase: pipeline.PhaseTesting,
+	Name: "jenkins-notification", Title: "Jenkins Notification plugin, and others that post builds", Phase: pipeline.PhaseTesting,
 	Types: []string{"pipelinerun.finished", "pipelinerun.started", "pipelinerun.queued"},
-	Known: "JSON object with name, url and build that has a phase and a number; XML root job with build",
+	Known: "JSON object with name, url and build that has a phase and a number; XML root job with build; ciUrl and jobName; buildName, projectName and event",
 	Frame: Reports,
 	Match: func(s *Shape) bool {
 		if s.Root == "job" {
 			return strings.Contains(alias(s.Data[:min(len(s.Data), 4096)]), "<phase>")
+		}
+		if isJenkinsPlugin(s) {
+			return true
 		}
 		return !s.Array && s.Has("name", "build") && s.String("build", "phase") != "" && s.Raw("build", "number") != nil
 	},
@@ -58,6 +61,9 @@ type jenkinsBuild struct {
 func parseJenkinsNotification(in *Input, out *Out) error {
 	var v jenkinsJob
 	if isJSON(in.Data) {
+		if member(in.Data, "build") == nil {
+			return parseJenkinsPlugin(in, out)
+		}
 		if err := decode(in.Data, &v); err != nil {
 			return err
 		}

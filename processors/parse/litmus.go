@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/tocsin-project/tocsin/pipeline"
 )
 
-// litmus reads LitmusChaos: ChaosResult and ChaosEngine as JSON, YAML or `kubectl describe` prints them. The verdict says
-// whether the system withstood.
+// litmus reads LitmusChaos: ChaosResult and ChaosEngine as JSON, YAML or `kubectl describe` prints them, and the events of
+// Kubernetes about them. The verdict says whether the system withstood.
 // https://docs.litmuschaos.io/docs/concepts/chaos-result
 var litmus = Format{
 	Name: "litmus", Title: "LitmusChaos results", Phase: pipeline.PhaseOperation,
@@ -19,7 +20,8 @@ var litmus = Format{
 	Match: func(s *Shape) bool {
 		if s.Object != nil {
 			for _, b := range [...][]byte{s.Object, s.Raw("object")} {
-				if strings.HasPrefix(textOf(member(b, "apiVersion")), "litmuschaos.io/") {
+				if strings.HasPrefix(textOf(member(b, "apiVersion")), "litmuschaos.io/") ||
+					strings.HasPrefix(textOf(member(member(b, "involvedObject"), "apiVersion")), "litmuschaos.io/") {
 					return true
 				}
 			}
@@ -55,6 +57,8 @@ var litmus = Format{
 // litmusResult is what any of the forms says of one experiment.
 type litmusResult struct {
 	name, namespace, engine, experiment, phase, verdict, probes, failStep, uid string
+
+	time time.Time // zero: unknown
 }
 
 type litmusStatus struct {
@@ -71,7 +75,11 @@ func litmusObject(b []byte, out *Out) error {
 			Name      string `json:"name"`
 			Namespace string `json:"namespace"`
 			UID       string `json:"uid"`
+			Changes   []struct {
+				Time Text `json:"time"`
+			} `json:"managedFields"`
 		} `json:"metadata"`
+		litmusEvent
 		Spec struct {
 			Engine     string       `json:"engine"`
 			Experiment string       `json:"experiment"`
@@ -86,6 +94,7 @@ func litmusObject(b []byte, out *Out) error {
 				Status  string `json:"status"`
 				Verdict string `json:"verdict"`
 				Probes  Text   `json:"probeSuccessPercentage"`
+				Updated Text   `json:"lastUpdateTime"`
 			} `json:"experiments"`
 		} `json:"status"`
 	}
@@ -94,6 +103,16 @@ func litmusObject(b []byte, out *Out) error {
 	}
 	m := &v.Metadata
 	base := litmusResult{name: m.Name, namespace: m.Namespace, engine: v.Spec.Engine, experiment: v.Spec.Experiment, uid: m.UID}
+	for _, c := range m.Changes {
+		if t := parseTime(string(c.Time)); t.After(base.time) {
+			base.time = t
+		}
+	}
+	if v.Involved.Kind != "" {
+		v.litmusEvent.read(&base)
+		base.event(out)
+		return nil
+	}
 	if v.Kind == "ChaosEngine" || v.Status.Engine != "" {
 		base.engine = first(base.engine, m.Name)
 		if len(v.Status.Experiments) == 0 {
@@ -104,6 +123,7 @@ func litmusObject(b []byte, out *Out) error {
 		for _, x := range v.Status.Experiments {
 			r := base
 			r.experiment, r.phase, r.verdict, r.probes = x.Name, x.Status, x.Verdict, string(x.Probes)
+			r.time = first(parseTime(string(x.Updated)), r.time)
 			r.event(out)
 		}
 		return nil
@@ -120,6 +140,42 @@ func litmusObject(b []byte, out *Out) error {
 	base.phase, base.verdict, base.probes, base.failStep = string(s.Phase), string(s.Verdict), string(s.Probes), string(s.FailStep)
 	base.event(out)
 	return nil
+}
+
+// litmusEvent is what an event of Kubernetes adds to its metadata.
+// https://docs.litmuschaos.io/docs/concepts/chaos-workflow
+type litmusEvent struct {
+	Involved struct {
+		Kind      string `json:"kind"`
+		Name      string `json:"name"`
+		Namespace string `json:"namespace"`
+	} `json:"involvedObject"`
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+	Last    Text   `json:"lastTimestamp"`
+	At      Text   `json:"eventTime"`
+}
+
+// read takes over what the event says of the experiment: on its engine the steps and a summary ("pod-delete experiment has
+// been Passed"), on its result the verdict ("experiment: pod-delete, Result: Pass").
+func (v *litmusEvent) read(r *litmusResult) {
+	r.name, r.namespace, r.uid = v.Involved.Name, first(v.Involved.Namespace, r.namespace), ""
+	r.time, r.phase = first(parseTime(string(v.Last)), parseTime(string(v.At))), v.Reason
+	if v.Involved.Kind == "ChaosEngine" {
+		r.engine = v.Involved.Name
+	}
+	r.experiment = between(v.Message, "experiment: ", ",")
+	switch v.Reason {
+	case "Awaited", "Pass", "Fail", "Error", "Stopped":
+		r.verdict = v.Reason
+	case "Summary":
+		r.experiment = firstWord(v.Message)
+		r.verdict = lastWord(v.Message)
+	case "ChaosEngineCompleted":
+		r.phase = "completed"
+	case "ChaosEngineStopped":
+		r.phase, r.verdict = "stopped", "stopped"
+	}
 }
 
 // litmusDescribe reads `kubectl describe chaosresult`; several may follow one another.
@@ -166,6 +222,9 @@ func (r *litmusResult) event(out *Out) {
 	running := verdict == "awaited" || verdict == "" && phase != "completed" && phase != "stopped"
 	name := first(r.experiment, r.name)
 	e := chaosEvent(out, name, running)
+	if !r.time.IsZero() {
+		e.Time = r.time
+	}
 	e.Labels[0] = "chaos:" + slug(first(r.engine, r.name, name))
 	if !running {
 		e.SetAttr("deviated", "false")
