@@ -69,8 +69,8 @@ hostile: ## every source format against megabytes of hostile input
 	$(GO) test -run TestHostileInput ./processors/parse -thorough
 
 .PHONY: many
-many: ## a million events against a full scan of generated Sigma rules, a million series of the anomaly detector
-	$(GO) test -run TestIndexEqualsScan -v -timeout 30m ./processors/sigma -events 1000000
+many: ## a million events against a full scan of generated Sigma rules, 30,000 streams through correlations, a million series of the anomaly detector
+	$(GO) test -run 'TestIndexEqualsScan|TestPipelineAgreesWithMatch' -v -timeout 30m ./processors/sigma -events 1000000 -streams 30000
 	$(GO) test -run TestManySeries -v -timeout 30m ./processors/detect -series 1000000
 
 .PHONY: public

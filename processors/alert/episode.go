@@ -47,7 +47,9 @@ type Episode struct {
 	Level int    `json:"level"` // highest so far
 	Count uint32 `json:"count"` // events
 	// Ingest is when the event that brought the last sighting reached Kafka.
-	Ingest  int64       `json:"ingest"`
+	Ingest int64 `json:"ingest"`
+	// Told is when rules that take the alert once a dedup window were told of it last.
+	Told    int64       `json:"told,omitempty"`
 	Events  []uuid.UUID `json:"events"` // the oldest
 	Metrics []Metric    `json:"metrics,omitempty"`
 	// Explanation says in words what made the condition hold last.
@@ -101,11 +103,12 @@ func (e *Episode) Fire(r *rule.Rule, x *Context, t int64, ingest time.Time, leve
 	}
 	reopened := !e.Open
 	worse := level > e.Level
+	again := r.Again && t >= e.Told+int64(r.Dedup)
 	e.Open = true
 	e.Held = max(e.Held, t)
 	e.Ingest = ingest.UnixNano()
 	e.Level = max(e.Level, level)
-	if !reopened && !worse && t-e.Sent < int64(updateEvery) {
+	if !reopened && !worse && !again && t-e.Sent < int64(updateEvery) {
 		return
 	}
 	e.Sent = max(e.Sent, t)
@@ -123,7 +126,10 @@ func (e *Episode) Fire(r *rule.Rule, x *Context, t int64, ingest time.Time, leve
 		team.Severity = max(team.Severity, severity)
 		e.send(r, x, sub, team, status, out)
 	}
-	if r.Heard && (reopened || worse) {
+	if r.Heard && (again || !r.Again && (reopened || worse)) {
+		if r.Again {
+			e.Told = t
+		}
 		if ev := e.event(r, x, t); suppressed(r, ev.Labels) == "" {
 			out.Heard = append(out.Heard, ev)
 		}

@@ -88,7 +88,7 @@ func (w *window) observe(c *call, s *pipeline.Signal) {
 		w.drop(c.rule, maxEntries/8)
 		c.stats.Truncated += maxEntries / 8
 	}
-	if c.rule.Final {
+	if c.rule.Final || c.rule.Behind {
 		if w.episode != nil && w.episode.Open {
 			w.episode.Add(t, s.EventID, 1)
 		}
@@ -132,6 +132,26 @@ func (w *window) judgeClosed(c *call) {
 	}
 }
 
+// judgeBehind judges the windows behind entries that nothing can change any more, each when it has ended.
+func (w *window) judgeBehind(c *call) {
+	l := sliceLength(c.rule)
+	for i := w.unjudged(l); i < len(w.entries); i++ {
+		end := w.entries[i].slice(l) + windowSlices
+		if (end+1)*l > c.watermark {
+			return
+		}
+		if i+1 < len(w.entries) && w.entries[i+1].slice(l)+windowSlices == end {
+			continue
+		}
+		w.move(c.rule, end)
+		t := w.entries[i].time + int64(c.rule.Window)
+		w.judge(c, t, time.Unix(0, t)) // what makes it fire is time, not an event
+	}
+}
+
+// unjudged returns the index of the first entry behind which a window has not been judged.
+func (w *window) unjudged(l int64) int { return w.first(w.end-windowSlices+1, l) }
+
 // judge evaluates the window as it stands and fires where the condition holds. t is the time of the event that it is judged
 // for, ingest when that reached Kafka.
 func (w *window) judge(c *call, t int64, ingest time.Time) bool {
@@ -141,6 +161,9 @@ func (w *window) judge(c *call, t int64, ingest time.Time) bool {
 		return false
 	}
 	inside := w.entries[w.lo:w.hi]
+	if c.rule.Behind { // it is about the last event before, too
+		inside = w.entries[w.lo-1 : w.hi]
+	}
 	e := w.episode
 	if e == nil || !e.Belongs(c.rule, inside[0].time) {
 		e = &alert.Episode{Key: c.key}
@@ -438,8 +461,11 @@ func (w *window) drop(r *rule.Rule, n int) {
 }
 
 func (w *window) expire(c *call) {
-	if c.rule.Final {
+	switch {
+	case c.rule.Final:
 		w.judgeClosed(c)
+	case c.rule.Behind:
+		w.judgeBehind(c)
 	}
 	e := w.episode
 	if e != nil && e.Open && c.watermark >= e.Held+int64(c.rule.Window) {
@@ -450,7 +476,11 @@ func (w *window) expire(c *call) {
 	}
 	// No event that may still come is in a window with entries up to here.
 	l := sliceLength(c.rule)
-	if oldest := sliceOf(c.watermark, l) - windowSlices; len(w.entries) > 0 && w.entries[0].time < (oldest+1)*l {
+	oldest := sliceOf(c.watermark, l) - windowSlices
+	if c.rule.Behind { // one of the oldest slice ends with the watermark's
+		oldest--
+	}
+	if len(w.entries) > 0 && w.entries[0].time < (oldest+1)*l {
 		switch n := w.needless(c.rule, oldest); {
 		case n == len(w.entries):
 			w.entries, w.large, w.lo, w.hi = nil, nil, 0, 0
@@ -481,8 +511,19 @@ func (w *window) due(c *call) (due int64, keep bool) {
 			return (w.entries[i].slice(sliceLength(r)) + 1) * sliceLength(r), true
 		}
 	}
+	if r.Behind {
+		if i, l := w.unjudged(sliceLength(r)), sliceLength(r); i < len(w.entries) {
+			due, keep = (w.entries[i].slice(l)+windowSlices+1)*l, true
+		}
+	}
 	if e != nil && e.Open {
-		return e.Held + int64(r.Window), true
+		if end := e.Held + int64(r.Window); !keep || end < due {
+			due = end
+		}
+		return due, true
+	}
+	if keep {
+		return due, true
 	}
 	if n, l := len(w.entries), sliceLength(r); n > 0 {
 		due, keep = (w.entries[n-1].slice(l)+windowSlices+1)*l, true

@@ -186,6 +186,40 @@ func TestWindowsEqualOracle(t *testing.T) {
 	}
 }
 
+// TestWindowsBehind: a rule that asks for few events fires where a window behind an event has ended with so few, however late events
+// come and whenever the engine is restarted.
+func TestWindowsBehind(t *testing.T) {
+	set := load(t, "id: B\nkind: threshold\nkey: ev.Actor\nwhen: \"true\"\nwindow: 1m\naggregates: {n: count, m: distinct ev.SrcIP}\nhaving: n < 6 && m < 5")
+	set.Rules[0].Behind = true
+	slice := func(e *pipeline.Event) int64 { return sliceOf(e.Time.UnixNano(), int64(time.Minute)/windowSlices) }
+	o := oracle{number: 33, keys: 3,
+		stream: func(rng *rand.Rand, seed uint64) (events []pipeline.Event, want []string) {
+			events = stream(rng, 90, []float64{0.9, 1.4, 2.5}[seed%3], "x")
+			last := slice(&pipeline.Event{Time: events[len(events)-1].Time.Truncate(time.Second)})
+			for _, actor := range []string{"a", "b", "c"} {
+				for _, first := range events {
+					n, ips := 0, map[netip.Addr]bool{}
+					for i := range events {
+						if behind := slice(&events[i]) - slice(&first); events[i].Actor == actor && behind > 0 && behind <= windowSlices {
+							n++
+							ips[events[i].SrcIP] = true
+						}
+					}
+					if first.Actor == actor && slice(&first)+windowSlices < last && n < 6 && len(ips) < 5 {
+						want = append(want, "B|"+actor)
+						break
+					}
+				}
+			}
+			return events, want
+		},
+		end: func(events []pipeline.Event) time.Time {
+			return events[len(events)-1].Time.Truncate(time.Second).Add(30 * time.Second) // the watermark is at the last whole second
+		},
+	}
+	o.agrees(t, set)
+}
+
 // Tumbling windows meet where multiples of the length do; a pause as long as the gap ends a session.
 func TestWindowBorders(t *testing.T) {
 	for _, c := range []struct {

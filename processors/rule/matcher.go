@@ -185,6 +185,9 @@ func (m *Matcher) Hear(rule string, e *pipeline.Event, b *pipeline.Batch) {
 		c.Evaluated++
 		seq = m.step(b, e, s, c, seq)
 	}
+	if m.set.judged.Hear != nil {
+		m.set.judged.Hear(rule, e, b)
+	}
 }
 
 // step judges one step of a rule on the event at hand.

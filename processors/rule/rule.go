@@ -71,6 +71,9 @@ type Rule struct {
 	Windows WindowKind
 	// Final tells that windows are judged once no late event can change them any more, not with every event.
 	Final bool
+	// Behind tells that the window behind each event is judged, without the event itself, once no late event can change it
+	// any more: the condition asks for few events, or none. Windows slide.
+	Behind bool
 	// Opens is the kind of window that the trigger of an absence opens until what is expected comes, Window later at the
 	// latest: one of pipeline.Windows; "" for none.
 	Opens string
@@ -99,8 +102,9 @@ type Rule struct {
 	Quiet, Period         time.Duration
 	Gaps, Last            int
 
-	// Heard tells that other rules take this one's alerts.
-	Heard bool
+	// Heard tells that other rules take this one's alerts, Again that they take them once a dedup window for as long as the
+	// condition holds, not only when it begins to.
+	Heard, Again bool
 	// Depth is 0 for a rule that takes events only, and one more than that of the rules whose alerts it takes.
 	Depth int
 
@@ -195,7 +199,8 @@ type Step struct {
 
 	// When is the condition as it was understood, for those who explain it.
 	When string
-	// Alerts names the rules whose alerts the step takes, in place of events; nil where it takes events.
+	// Alerts names the rules whose alerts the step takes, in place of events; nil where it takes events. A step of a rule
+	// that is judged elsewhere may take both.
 	Alerts []string
 	// Weight is what a match adds to a risk; 0 where its severity says so.
 	Weight int
@@ -338,6 +343,12 @@ func (r *Rule) digest() uint64 {
 	}
 	if r.Opens != "" {
 		fmt.Fprintf(h, "opens %s ", r.Opens)
+	}
+	if r.Behind {
+		fmt.Fprint(h, "behind ")
+	}
+	if r.Again {
+		fmt.Fprint(h, "again ")
 	}
 	if r.Windows != Sliding || r.Final {
 		fmt.Fprintf(h, "%d %t ", r.Windows, r.Final)

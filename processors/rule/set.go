@@ -123,6 +123,8 @@ type Judged struct {
 	Rules []*Rule
 	// Matcher makes the processor of one worker; it is called behind our own conditions. nil where there are no rules.
 	Matcher func() pipeline.Processor
+	// Hear appends to a batch the signals of those steps of the rules that take the alerts of a rule; see Matcher.Hear.
+	Hear func(rule string, e *pipeline.Event, b *pipeline.Batch)
 	// Explain says what each step of one of the rules makes of an event.
 	Explain func(r *Rule, e *pipeline.Event) []Explanation
 	// Source says a step of one of the rules in ClickHouse's words: a query over tocsin.events with the parameters from and

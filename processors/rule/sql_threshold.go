@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/expr-lang/expr/parser"
@@ -11,6 +12,9 @@ const windowSteps = 120
 
 func (q *query) threshold() string {
 	r := q.rule
+	if r.Behind && q.err == nil {
+		q.err = errors.New("it asks for what does not come, which no row of the table shows")
+	}
 	extra, columns := "", ""
 	for i, v := range r.Steps[0].values {
 		arg := ""

@@ -101,7 +101,7 @@ const maxPresence = 16
 func correlationOf(r *Rule) (out *rule.Rule, reason string) {
 	c := r.correlation
 	out = r.frame()
-	out.Kind, out.Window, out.Dedup = rule.Threshold, c.span, c.span
+	out.Kind, out.Window, out.Dedup, out.Behind = rule.Threshold, c.span, c.span, c.absence == fewer
 	out.Steps = []rule.Step{{ID: "count", Count: 1, When: fmt.Sprintf("%s %q %q %v", c.kind, c.names, c.fields, c.groupBy)}}
 	number := rule.Aggregate{Name: "n", Op: rule.Count, Value: -1}
 	of := "n"
@@ -119,6 +119,9 @@ func correlationOf(r *Rule) (out *rule.Rule, reason string) {
 	case "value_percentile":
 		number = rule.Aggregate{Name: "n", Op: rule.Percentile, Quantile: c.rank / 100, Exact: true}
 	case "temporal":
+		if c.absence == without {
+			return c.withoutOf(out)
+		}
 		if c.presence != nil {
 			return c.presenceOf(out)
 		}
@@ -152,8 +155,11 @@ func (c *correlation) presenceOf(out *rule.Rule) (*rule.Rule, string) {
 	}
 	var text func(*condition) string
 	text = func(k *condition) string {
-		if k.op == opAtom {
+		switch k.op {
+		case opAtom:
 			return fmt.Sprintf("r%d > 0", slices.Index(c.names, k.atom.field))
+		case opNot:
+			return "!(" + text(k.kids[0]) + ")"
 		}
 		kids := make([]string, len(k.kids))
 		for i := range k.kids {
@@ -162,6 +168,57 @@ func (c *correlation) presenceOf(out *rule.Rule) (*rule.Rule, string) {
 		return "(" + strings.Join(kids, map[conditionOp]string{opAnd: " && ", opOr: " || "}[k.op]) + ")"
 	}
 	return having(out, text(c.presence))
+}
+
+// withoutOf is the absence of some rules about a match of another one: whatever of its conjunction stands under no not is
+// the trigger, the rest is what answers it.
+func (c *correlation) withoutOf(out *rule.Rule) (*rule.Rule, string) {
+	kids := []*condition{c.presence}
+	if c.presence.op == opAnd {
+		kids = c.presence.kids
+	}
+	triggers := slices.DeleteFunc(slices.Clone(kids), func(k *condition) bool { return k.op == opNot })
+	answers := slices.DeleteFunc(slices.Clone(kids), func(k *condition) bool { return k.op != opNot })
+	for i, k := range answers {
+		answers[i] = k.kids[0]
+	}
+	either := func(k *condition) bool {
+		return k.op == opAtom || k.op == opOr && !slices.ContainsFunc(k.kids, func(k *condition) bool { return k.op != opAtom })
+	}
+	any := anyOf(answers)
+	if len(triggers) != 1 || !either(triggers[0]) || !either(any) {
+		return nil, "a condition over rules with not is known to the pipeline in the form: some rule, and none of others (tocsin sigma match knows the rest)"
+	}
+	out.Kind, out.Before, out.Window = rule.Absence, c.span-1, c.span-1 // both ends belong to it
+	when := out.Steps[0].When
+	out.Steps = []rule.Step{{ID: "match", Count: 1, When: when}, {ID: "expect", Role: rule.RoleExpect, Count: 1, When: when}}
+	return out, ""
+}
+
+// step returns the step of the engine's rule that the matches of the i-th rule are of; -1 where they do not matter.
+func (c *correlation) step(i int) int {
+	switch {
+	case c.kind == "temporal_ordered":
+		return i
+	case c.absence != without:
+		return 0
+	case c.presence.names(c.names[i], true):
+		return 1
+	case c.presence.names(c.names[i], false):
+		return 0
+	}
+	return -1
+}
+
+// names reports whether a condition over rules names the rule, under a not or under none.
+func (c *condition) names(name string, negated bool) bool {
+	switch c.op {
+	case opAtom:
+		return !negated && c.atom.field == name
+	case opNot:
+		return c.kids[0].names(name, !negated)
+	}
+	return slices.ContainsFunc(c.kids, func(k *condition) bool { return k.names(name, negated) })
 }
 
 func having(out *rule.Rule, src string) (*rule.Rule, string) {

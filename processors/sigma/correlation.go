@@ -31,7 +31,7 @@ const (
 	noAbsence absence = iota
 	// fewer: nothing at all fulfils the condition too. The window behind each event is judged, when it has ended.
 	fewer
-	// without: it wants matches of some rules, and none of others. The window that begins with an event is judged when it has
+	// without: it wants matches of some rules, and none of others. The window that begins with one of the former is judged when it has
 	// ended; what must not be there must not be in the timespan before the event either.
 	without
 )

@@ -127,7 +127,11 @@ func (c *Correlator) enter(p *compiledCorrelation, groups map[string]*window, e 
 		w.newest = e.at
 	}
 	if p.absence != noAbsence {
-		if end := e.at.Add(p.span); end.After(c.latest) {
+		end := e.at.Add(p.span)
+		if p.absence == without { // it begins with the event, so what comes then is not in it
+			end = end.Add(-1)
+		}
+		if end.After(c.latest) {
 			w.insert(p, e)
 			heap.Push(&c.ends, windowEnd{end, p, w})
 		}
@@ -348,8 +352,8 @@ func (c *Correlator) close(until time.Time) {
 // ended takes out the oldest entry, whose window ends at that time, and reports whether the condition holds.
 func (w *window) ended(p *compiledCorrelation, at time.Time) (holds bool) {
 	first := w.entries[0]
-	holds = p.absence == without && w.holds(p)
 	if p.absence == without {
+		holds = first.rules&p.wanted != 0 && w.holds(p)
 		if w.left == nil {
 			w.left = make([]time.Time, len(p.rules))
 		}
@@ -373,6 +377,7 @@ type compiledCorrelation struct {
 	groups [][]int32 // by field of group-by: for each rule the slot, or ^i for the i-th part of that correlation's group
 	values [][]int32 // by field of the condition, likewise
 	feeds  bool      // another correlation refers to it
+	wanted uint64    // without: the rules that stand under no not, as bits
 }
 
 // correlate takes the correlations of the set whose rules are all part of the program, in the order of their references.
@@ -392,6 +397,11 @@ func (c *compiler) correlate(all []*Rule) {
 		}
 		for _, field := range r.correlation.fields {
 			k.values = append(k.values, c.reads(r.correlation, slices.Repeat([]string{field}, len(k.rules))))
+		}
+		for i, name := range k.names {
+			if k.absence == without && k.presence.names(name, false) {
+				k.wanted |= 1 << i
+			}
 		}
 		c.correlations = append(c.correlations, k)
 		for _, ref := range r.correlation.rules {

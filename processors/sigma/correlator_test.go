@@ -94,6 +94,8 @@ func TestCorrelations(t *testing.T) {
 			"1 ok, 5 fail, 16 fail, 20 x, 30 x", "5"},
 		{"the other is as old as the timespan", "{type: temporal, rules: [failed, worked], timespan: 10s, condition: failed and not worked}",
 			"1 ok, 11 fail, 21 x", "3"},
+		{"the other is as young as the timespan", "{type: temporal, rules: [failed, worked], timespan: 10s, condition: failed and not worked}",
+			"1 fail, 11 ok, 12 x", "2"},
 		{"not both", "{type: temporal, rules: [failed, worked], timespan: 10s, condition: not (failed and worked)}",
 			"1 ok, 2 fail, 10 x, 11 x", "4"},
 	} {

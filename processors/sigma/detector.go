@@ -10,12 +10,13 @@ import (
 // rule can fire in. It is shared by all workers.
 type Detector struct {
 	rules    []*rule.Rule
-	alerts   map[*Rule]*rule.Rule // of those that alert on their own
+	made     map[*Rule]*rule.Rule // of correlations, and of detection rules that alert on their own
 	of       map[*rule.Rule]*Rule
 	taxonomy *Taxonomy
 	silent   []Silent
 	bySource map[string][]*scope
 	parts    map[*Rule][]part
+	hears    map[string][]part // by the id of a correlation, the parts that it has in others
 }
 
 // Silent is a rule that never fires here, and why.
@@ -40,17 +41,19 @@ type scopeField struct {
 
 // part says that a rule's matches count in a correlation.
 type part struct {
-	to   *correlation
-	rule *rule.Rule
-	nth  int // among the correlation's rules
+	to      *correlation
+	rule    *rule.Rule
+	nth     int // among the correlation's rules
+	step    int
+	carries []string // fields that those who take the correlation's alerts read
 }
 
 // slots are what a correlation reads of an event.
-type slots struct{ groups, values []int32 }
+type slots struct{ groups, values, carries []int32 }
 
 // NewDetector compiles the set for the views.
 func NewDetector(set *Set, taxonomy *Taxonomy) *Detector {
-	d := &Detector{taxonomy: taxonomy, bySource: map[string][]*scope{}, parts: map[*Rule][]part{}, alerts: map[*Rule]*rule.Rule{}, of: map[*rule.Rule]*Rule{}}
+	d := &Detector{taxonomy: taxonomy, bySource: map[string][]*scope{}, parts: map[*Rule][]part{}, made: map[*Rule]*rule.Rule{}, of: map[*rule.Rule]*Rule{}, hears: map[string][]part{}}
 	fires, quiet := map[*Rule]bool{}, map[*Rule]bool{}
 	for _, r := range set.Rules {
 		if reason := taxonomy.never(r); reason != "" {
@@ -59,13 +62,22 @@ func NewDetector(set *Set, taxonomy *Taxonomy) *Detector {
 			fires[r] = true
 		}
 	}
-	for _, r := range set.Correlations {
+	for _, r := range set.Correlations { // each after those that it refers to
 		d.correlation(r, fires, quiet)
+	}
+	for _, r := range slices.Backward(set.Correlations) { // each before those that it refers to
+		if d.made[r] != nil {
+			d.connect(r)
+		}
+	}
+	for _, r := range set.Correlations {
+		if quiet[r] && d.made[r] != nil { // nobody is told of its alerts but other correlations
+			d.made[r].Subscriptions = nil
+		}
 	}
 	for _, r := range set.Rules {
 		if fires[r] && !quiet[r] {
-			d.alerts[r] = alertOf(r)
-			d.enter(d.alerts[r], r)
+			d.enter(alertOf(r), r)
 		}
 	}
 	for _, v := range taxonomy.views {
@@ -78,14 +90,12 @@ func NewDetector(set *Set, taxonomy *Taxonomy) *Detector {
 func (d *Detector) correlation(r *Rule, fires, quiet map[*Rule]bool) {
 	c := r.correlation
 	reason := ""
-	if c.absence != noAbsence {
-		reason = "it asks for absence, which the pipeline does not (tocsin sigma match does)"
-	}
 	for i, of := range c.rules {
 		switch {
-		case of.correlation != nil:
-			reason = "it correlates another correlation, which the pipeline does not (tocsin sigma match does)"
-		case !fires[of] && (c.kind == "temporal_ordered" || c.kind == "temporal" && c.presence == nil && !c.within(float64(len(c.rules)-1))):
+		case fires[of]:
+		case c.absence != noAbsence:
+			reason = "its rule " + c.names[i] + " can never fire, so that its absence says nothing"
+		case c.kind == "temporal_ordered" || c.kind == "temporal" && c.presence == nil && !c.within(float64(len(c.rules)-1)):
 			reason = "its rule " + c.names[i] + " can never fire"
 		}
 	}
@@ -101,17 +111,69 @@ func (d *Detector) correlation(r *Rule, fires, quiet map[*Rule]bool) {
 		return
 	}
 	d.enter(out, r)
-	for i, of := range c.rules {
-		d.parts[of] = append(d.parts[of], part{c, out, i})
+	fires[r] = true
+	for _, of := range c.rules {
 		if !c.generate {
 			quiet[of] = true
 		}
 	}
 }
 
+// connect enters the correlation's parts. What those read that take its alerts, it carries.
+func (d *Detector) connect(r *Rule) {
+	c, out := r.correlation, d.made[r]
+	var carries []string
+	for _, p := range d.hears[out.ID] {
+		for _, g := range p.to.groupBy {
+			carries = append(carries, g.of[p.nth])
+		}
+		carries = append(append(carries, p.to.fields...), p.carries...)
+		out.Heard, out.Again = true, true
+	}
+	slices.Sort(carries)
+	carries = slices.Compact(carries)
+	out.Columns = slices.Clone(out.Columns)
+	for _, f := range carries {
+		out.Columns = append(out.Columns, carried(f))
+	}
+	slices.Sort(out.Columns)
+	for i, of := range c.rules {
+		p := part{c, out, i, c.step(i), carries}
+		if p.step < 0 {
+			continue
+		}
+		if of.correlation == nil {
+			d.parts[of] = append(d.parts[of], p)
+			continue
+		}
+		id := d.made[of].ID
+		d.hears[id] = append(d.hears[id], p)
+		out.Steps[p.step].Alerts = append(out.Steps[p.step].Alerts, id)
+		slices.Sort(out.Steps[p.step].Alerts)
+	}
+	for _, of := range c.rules {
+		out.Depth = max(out.Depth, depth(of))
+	}
+}
+
+// depth is how many alerts lead to a match that counts in a correlation, one above the other.
+func depth(r *Rule) int {
+	if r.correlation == nil {
+		return 0
+	}
+	most := 0
+	for _, of := range r.correlation.rules {
+		most = max(most, depth(of))
+	}
+	return 1 + most
+}
+
+// carried is the column in which an alert has a field for the correlations that take it.
+func carried(field string) string { return "attributes.sigma." + field }
+
 func (d *Detector) enter(out *rule.Rule, of *Rule) {
 	d.rules = append(d.rules, out)
-	d.of[out] = of
+	d.of[out], d.made[of] = of, out
 }
 
 // view compiles the rules that can fire in a view.
@@ -138,6 +200,13 @@ func (d *Detector) view(v *view, rules []*Rule) {
 			}
 			for _, field := range p.to.fields {
 				at.values = append(at.values, c.slot(field))
+			}
+			for _, field := range p.carries {
+				if group := slices.IndexFunc(p.to.groupBy, func(g groupField) bool { return g.name == field }); group >= 0 {
+					at.carries = append(at.carries, at.groups[group])
+				} else {
+					at.carries = append(at.carries, c.slot(field))
+				}
 			}
 			s.parts[r] = append(s.parts[r], at)
 		}

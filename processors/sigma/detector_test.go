@@ -37,6 +37,12 @@ const views = `- logsource: {product: app, service: json}
 
 func detect(t *testing.T, rules string) *sigma.Detector {
 	t.Helper()
+	d, _ := load(t, rules)
+	return d
+}
+
+func load(t *testing.T, rules string) (*sigma.Detector, *sigma.Set) {
+	t.Helper()
 	taxonomy := &sigma.Taxonomy{}
 	if err := taxonomy.Add("v.taxonomy.yaml", []byte(views)); err != nil {
 		t.Fatal(err)
@@ -47,7 +53,7 @@ func detect(t *testing.T, rules string) *sigma.Detector {
 			t.Fatal(r.Err)
 		}
 	}
-	return sigma.NewDetector(set, taxonomy)
+	return sigma.NewDetector(set, taxonomy), set
 }
 
 func detection(id, service, selection string) string {
@@ -170,6 +176,7 @@ func TestSilent(t *testing.T) {
 // alert, and of how many events does the alert speak at last?
 func TestPipelineCorrelations(t *testing.T) {
 	const head = "---\ntitle: c\nid: c\nlevel: high\nauthor: Ann\ncorrelation: "
+	const many = "title: many\nname: many\nid: many\ncorrelation: {type: event_count, rules: [failed], group-by: [user], timespan: 10s, condition: {gte: 2}}"
 	rules := detection("failed", "json", "{verb: fail}") + detection("worked", "json", "{verb: [ok, fail-ok]}") + detection("either", "json", "{verb: [fail, fail-ok]}")
 	for _, c := range []struct {
 		name, correlation, events, want string
@@ -197,16 +204,24 @@ func TestPipelineCorrelations(t *testing.T) {
 		{"percentile", "{type: value_percentile, rules: [failed], group-by: [user], timespan: 1m, condition: {field: n, percentile: 75, gte: 7}}",
 			"1 fail a 1, 2 fail a 2, 3 fail a 3, 4 fail a 7, 5 fail a 7, 3 fail b 6.99", "a"},
 		{"one event is not two steps", "{type: temporal_ordered, rules: [either, worked], group-by: [user], timespan: 1m}", "1 fail-ok a, 2 fail-ok b, 3 fail-ok b", "b"},
+		{"fewer", "{type: event_count, rules: [failed], group-by: [user], timespan: 1m, condition: {lt: 2}}", "1 fail a, 30 fail a, 60 fail a, 89 fail a", "a"},
+		{"never fewer until its time", "{type: event_count, rules: [failed], group-by: [user], timespan: 2h, condition: {lt: 2}}", "1 fail a", ""},
+		{"no two rules", "{type: temporal, rules: [failed, worked], group-by: [user], timespan: 1m, condition: not (failed and worked)}", "1 fail a", "a"},
+		{"one without the other", "{type: temporal, rules: [failed, worked, either], group-by: [user], timespan: 1m, condition: failed and not worked}",
+			"1 fail a, 2 fail b, 3 ok b, 61 ok a, 100 ok c, 140 fail c", "a"},
+		{"a correlation of a correlation", "{type: temporal_ordered, rules: [many, worked], group-by: [user], timespan: 1m}\n---\n" + many,
+			"1 fail a, 2 ok a, 3 fail b, 4 fail b, 5 ok b", "b"},
+		{"a correlation of a group by another name", "{type: value_count, rules: [who, either], group-by: [whom], aliases: {whom: {either: user}}, timespan: 1m, condition: {field: n, gte: 2}}\n---\n" +
+			"title: w\nname: who\nid: who\ncorrelation: {type: temporal, rules: [failed, worked], group-by: [whom], aliases: {whom: {failed: user, worked: n}}, timespan: 5s}",
+			"1 fail a 1, 2 ok x a, 11 fail b 1, 21 ok x a, 22 fail a 2", "a"},
+		{"a correlation that goes on is counted again", "{type: event_count, rules: [many], group-by: [user], timespan: 1h, condition: {gte: 3}}\n---\n" + many,
+			"1 fail a, 2 fail a, 8 fail a, 13 fail a, 18 fail a, 22 fail a, 27 fail a, 30 fail a, 1 fail b, 2 fail b, 300 fail b, 301 fail b", "a"},
+		{"three, one above the other", "{type: event_count, rules: [two], group-by: [user], timespan: 1h, condition: {gte: 1}}\n---\n" + many +
+			"\n---\ntitle: two\nname: two\nid: two\ncorrelation: {type: event_count, rules: [many], group-by: [n], timespan: 1h, condition: {gte: 2}}",
+			"1 fail a 1, 2 fail a 1, 3 fail b 1, 4 fail b 1, 5 fail c 2, 6 fail c 2", "b"},
 		{"without the group's field", "{type: event_count, rules: [failed], group-by: [n], timespan: 1m, condition: {gte: 1}}", "1 fail a, 2 fail a 7", "7"},
 	} {
 		d := detect(t, rules+strings.TrimPrefix(head, "---\n")+c.correlation)
-		var alerts []*pipeline.Alert
-		set, err := rule.LoadWith(nil, rule.Judged{Rules: d.Rules()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		matchers := []pipeline.Processor{set.NewMatcher(), d.Processor()}
-		engine := correlate.New(set, correlate.Config{})
 		b := &pipeline.Batch{}
 		for line := range strings.SplitSeq(c.events, ", ") {
 			f := append(strings.Fields(line), "")
@@ -217,20 +232,12 @@ func TestPipelineCorrelations(t *testing.T) {
 			}
 			event(t, b, "event_type", "api.call", "raw", raw).Time = time.Unix(1e9, 0).Add(seconds)
 		}
-		for _, m := range matchers {
-			if err := m.Process(context.Background(), b); err != nil {
-				t.Fatal(err)
-			}
-		}
-		var out pipeline.Output
-		for i := range b.Signals {
-			out.Reset(time.Unix(2e9, 0))
-			engine.Process(&b.Signals[i], &out)
-			alerts = append(alerts, out.Alerts...)
-			engine.Commit()
-		}
+		alerts := correlated(t, d, b, time.Unix(1e9+3600, 0))
 		keys := map[string]bool{}
 		for _, a := range alerts {
+			if a.Rule != "c" && strings.Contains(c.correlation, "name: "+a.Rule) {
+				t.Errorf("%s: an alert of %s, which only serves another", c.name, a.Rule)
+			}
 			if a.Rule == "c" {
 				keys[strings.TrimPrefix(a.DedupKey, "c|")+"."] = true
 				if a.Severity != pipeline.SeverityHigh || a.Team != pipeline.TeamSec || !strings.HasPrefix(a.Summary, "Sigma rule c by Ann (DRL 1.1)") {
@@ -246,6 +253,31 @@ func TestPipelineCorrelations(t *testing.T) {
 			t.Errorf("%s: alerts of %v, want %v", c.name, keys, want)
 		}
 	}
+}
+
+// correlated takes the batch through matchers and engine, and the watermark to an end.
+func correlated(t *testing.T, d *sigma.Detector, b *pipeline.Batch, end time.Time) (alerts []*pipeline.Alert) {
+	t.Helper()
+	set, err := rule.LoadWith(nil, rule.Judged{Rules: d.Rules(), Hear: d.Hear})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []pipeline.Processor{set.NewMatcher(), d.Processor()} {
+		if err := m.Process(context.Background(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	engine := correlate.New(set, correlate.Config{})
+	var out pipeline.Output
+	in := append(b.Signals, pipeline.Signal{Kind: pipeline.SignalWatermark, Time: end})
+	for len(in) > 0 { // what is said to correlations comes before what follows
+		out.Reset(time.Unix(2e9, 0))
+		engine.Process(&in[0], &out)
+		alerts = append(alerts, out.Alerts...)
+		in = append(slices.Clone(out.Signals), in[1:]...)
+		engine.Commit()
+	}
+	return alerts
 }
 
 // TestAlert: a match is an alert like ours, and says whose rule it is.

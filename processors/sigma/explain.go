@@ -14,15 +14,8 @@ import (
 // Explain is rule.Judged.Explain: what each step of one of the detector's rules makes of the event, condition by condition.
 func (d *Detector) Explain(r *rule.Rule, e *pipeline.Event) []rule.Explanation {
 	of := d.of[r]
-	set := &Set{Rules: []*Rule{of}}
-	if c := of.correlation; c != nil {
-		set = &Set{Correlations: []*Rule{of}}
-		for _, part := range c.rules {
-			if part.correlation == nil && !slices.Contains(set.Rules, part) {
-				set.Rules = append(set.Rules, part)
-			}
-		}
-	}
+	set := &Set{}
+	set.with(of)
 	one := NewDetector(set, d.taxonomy)
 	p := one.Processor()
 	b := &pipeline.Batch{Events: []pipeline.Event{*e}}
@@ -32,8 +25,7 @@ func (d *Detector) Explain(r *rule.Rule, e *pipeline.Event) []rule.Explanation {
 		x := &out[i]
 		x.Rule, x.Step = r, &r.Steps[i]
 		if x.Step.Alerts != nil {
-			x.Reason = "it takes no events, but alerts of " + strings.Join(x.Step.Alerts, ", ")
-			continue
+			x.Reason = "it takes alerts of " + strings.Join(x.Step.Alerts, ", ")
 		}
 		for _, s := range b.Signals {
 			if s.Rule == r.ID && s.Step == i {
@@ -41,8 +33,8 @@ func (d *Detector) Explain(r *rule.Rule, e *pipeline.Event) []rule.Explanation {
 			}
 		}
 		parts := set.Rules
-		if c := of.correlation; c != nil && c.kind == "temporal_ordered" {
-			parts = c.rules[i : i+1]
+		if c := of.correlation; c != nil {
+			parts = c.detections(i)
 		}
 		matched := false
 		for _, part := range parts {
@@ -70,6 +62,30 @@ func (d *Detector) Explain(r *rule.Rule, e *pipeline.Event) []rule.Explanation {
 		}
 	}
 	return out
+}
+
+// with adds the rule, behind those that it refers to.
+func (s *Set) with(r *Rule) {
+	switch {
+	case slices.Contains(s.Rules, r) || slices.Contains(s.Correlations, r):
+	case r.correlation == nil:
+		s.Rules = append(s.Rules, r)
+	default:
+		for _, of := range r.correlation.rules {
+			s.with(of)
+		}
+		s.Correlations = append(s.Correlations, r)
+	}
+}
+
+// detections are the detection rules that count in a step of the engine's rule, each once.
+func (c *correlation) detections(step int) (all []*Rule) {
+	for i, r := range c.rules {
+		if c.step(i) == step && r.correlation == nil && !slices.Contains(all, r) {
+			all = append(all, r)
+		}
+	}
+	return all
 }
 
 // shown is an event as a view shows it.

@@ -21,7 +21,8 @@ type Processor struct {
 	event *pipeline.Event
 	done  []*Rule        // rules that the event at hand matched
 	told  []*correlation // correlations that it counted in
-	parts []string
+	// what the correlation at hand reads: the parts of its group, the values of its condition, what its alerts carry
+	parts, values, carries []string
 }
 
 // Processor returns a processor for one worker.
@@ -130,61 +131,103 @@ func (p *Processor) take(s *scope, m *Matcher, matched []*Rule) {
 			continue
 		}
 		p.done = append(p.done, r)
-		if p.detector.alerts[r] != nil {
+		if out := p.detector.made[r]; out != nil {
 			p.parts = p.parts[:0]
 			for _, c := range s.key {
 				v, _ := p.event.Field(c)
 				p.parts = append(p.parts, v)
 			}
-			p.signal(p.detector.alerts[r], 0, nil)
+			p.signal(out, 0, nil)
 		}
 		for i, part := range p.detector.parts[r] {
-			p.correlate(part, s.parts[r][i], m)
+			at := s.parts[r][i]
+			p.read(m, at)
+			p.correlate(part)
 		}
 	}
 }
 
+// read takes what a correlation reads of the matcher's event. Where a field of the group or of the condition is not there,
+// there are fewer.
+func (p *Processor) read(m *Matcher, at slots) {
+	p.parts, p.values, p.carries = p.parts[:0], p.values[:0], p.carries[:0]
+	for _, g := range at.groups {
+		if v := m.first(g); v != nil {
+			p.parts = append(p.parts, v.raw)
+		}
+	}
+	for _, f := range at.values {
+		if v := m.first(f); v != nil {
+			p.values = append(p.values, v.raw)
+		}
+	}
+	for _, f := range at.carries {
+		text := ""
+		if v := m.first(f); v != nil {
+			text = v.raw
+		}
+		p.carries = append(p.carries, text)
+	}
+}
+
+// Hear is rule.Judged.Hear: an alert of a correlation counts in those that refer to it, with what it carries.
+func (d *Detector) Hear(id string, e *pipeline.Event, b *pipeline.Batch) {
+	p := &Processor{detector: d, batch: b, event: e}
+	for _, part := range d.hears[id] {
+		p.parts, p.values, p.carries = p.parts[:0], p.values[:0], p.carries[:0]
+		for _, g := range part.to.groupBy {
+			if v, _ := e.Field(carried(g.of[part.nth])); v != "" {
+				p.parts = append(p.parts, v)
+			}
+		}
+		for _, f := range part.to.fields {
+			if v, _ := e.Field(carried(f)); v != "" {
+				p.values = append(p.values, v)
+			}
+		}
+		for _, f := range part.carries {
+			if group := slices.IndexFunc(part.to.groupBy, func(g groupField) bool { return g.name == f }); group >= 0 {
+				f = part.to.groupBy[group].of[part.nth]
+			}
+			v, _ := e.Field(carried(f))
+			p.carries = append(p.carries, v)
+		}
+		p.correlate(part)
+	}
+}
+
 // correlate makes the signal of a correlation that the event counts in: once, or for temporal ones once a rule.
-func (p *Processor) correlate(part part, at slots, m *Matcher) {
+func (p *Processor) correlate(part part) {
 	c := part.to
 	temporal := c.kind == "temporal" || c.kind == "temporal_ordered"
 	if !temporal && slices.Contains(p.told, c) {
 		return
 	}
-	p.parts = p.parts[:0]
-	for _, g := range at.groups {
-		v := m.first(g)
-		if v == nil {
-			return // it lacks a field of the group, so it takes no part
-		}
-		p.parts = append(p.parts, v.raw)
+	if len(p.parts) < len(c.groupBy) || len(p.values) < len(c.fields) {
+		return // it lacks a field, so it takes no part
 	}
 	var values []string
-	step := 0
 	switch {
-	case c.kind == "temporal_ordered":
-		step = part.nth
+	case c.kind == "temporal_ordered" || c.absence == without:
 	case c.presence != nil:
 		values = make([]string, len(c.rules))
 		values[part.nth] = "1"
 	case temporal:
 		values = []string{c.names[part.nth]}
-	case len(at.values) > 0:
-		texts := make([]string, len(at.values))
-		for i, f := range at.values {
-			v := m.first(f)
-			if v == nil {
-				return
-			}
-			texts[i] = v.raw
-		}
-		if _, ok := number(texts[0]); !ok && c.kind != "value_count" {
+	case len(c.fields) > 0:
+		if _, ok := number(p.values[0]); !ok && c.kind != "value_count" {
 			return
 		}
-		values = []string{rule.Key(texts...)}
+		values = []string{rule.Key(p.values...)}
 	}
 	p.told = append(p.told, c)
-	p.signal(part.rule, step, values)
+	p.signal(part.rule, part.step, values)
+	s := &p.batch.Signals[len(p.batch.Signals)-1]
+	for i, f := range part.carries {
+		if p.carries[i] != "" {
+			s.Fields = append(s.Fields, pipeline.Attr{Key: carried(f), Value: strings.Clone(p.carries[i])})
+		}
+	}
 }
 
 // signal appends a signal with the key's parts at hand.

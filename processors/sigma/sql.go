@@ -22,7 +22,7 @@ func (d *Detector) Source(r *rule.Rule, step int) (string, error) {
 		return h.query(false)
 	}
 	for i, part := range c.rules {
-		if c.kind == "temporal_ordered" && i != step || part.correlation != nil {
+		if c.step(i) != step || part.correlation != nil {
 			continue
 		}
 		h.row(d.views(part), part, func(s *sqlRecord) (string, []string) { return s.counts(c, i) })
