@@ -127,7 +127,7 @@ type Judged struct {
 	Hear func(rule string, e *pipeline.Event, b *pipeline.Batch)
 	// Explain says what each step of one of the rules makes of an event.
 	Explain func(r *Rule, e *pipeline.Event) []Explanation
-	// Source says a step of one of the rules in ClickHouse's words: a query over tocsin.events with the parameters from and
+	// Source says a step of one of the rules in ClickHouse's words: a query over the table events with the parameters from and
 	// to that gives a row for each signal, with key, t (Unix milliseconds), id (of the event), and the signal's values as a0, a1 and so on.
 	Source func(r *Rule, step int) (string, error)
 	// Notes say which of the files are refused, and which rules can never fire.

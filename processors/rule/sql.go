@@ -287,7 +287,7 @@ func (t *translator) builtin(n *ast.BuiltinNode) string {
 	return name + "(" + t.list(args) + ")"
 }
 
-// SQL returns the rule as a query over tocsin.events, with parameters from and to (DateTime64): a row for each key that
+// SQL returns the rule as a query over the table events of the database at hand, with parameters from and to (DateTime64): a row for each key that
 // would have fired, with the time. It is the rule without alerts: `until` and `resolve` are left out, so a hunt may find
 // more than the stream, never less.
 func (r *Rule) SQL() (string, error) {
@@ -345,7 +345,7 @@ func (q *query) source(step int, extra string) string {
 		}
 		key = "concat(" + strings.Join(parts, ", '|', ") + ")"
 	}
-	table := "tocsin.events FINAL"
+	table := "events FINAL"
 	if q.unmerged {
 		table = "events"
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/tocsin-project/tocsin/processors/rule"
 )
 
-// Source is rule.Judged.Source: a step of one of the detector's rules as a query over tocsin.events.
+// Source is rule.Judged.Source: a step of one of the detector's rules as a query over the table of events.
 //
 // It sees of an event what the stream sees, by the same views: columns, and the fields of the raw record by path. What is
 // left out: values of arrays within arrays.
@@ -120,7 +120,7 @@ func (h *hunt) query(all bool) (string, error) {
 		with = "WITH " + strings.Join(h.with, ",\n    ") + "\n  "
 	}
 	slices.Sort(h.sources)
-	return fmt.Sprintf("SELECT m.2 AS key, t, id%s FROM (\n  %sSELECT event_id AS id, toUnixTimestamp64Milli(event_time) AS t, %s AS m\n  FROM tocsin.events FINAL\n  WHERE event_time BETWEEN {from:DateTime64(3, 'UTC')} AND {to:DateTime64(3, 'UTC')}\n    AND source IN (%s) AND NOT has(labels, '%s')\n) WHERE m.1 = 1",
+	return fmt.Sprintf("SELECT m.2 AS key, t, id%s FROM (\n  %sSELECT event_id AS id, toUnixTimestamp64Milli(event_time) AS t, %s AS m\n  FROM events FINAL\n  WHERE event_time BETWEEN {from:DateTime64(3, 'UTC')} AND {to:DateTime64(3, 'UTC')}\n    AND source IN (%s) AND NOT has(labels, '%s')\n) WHERE m.1 = 1",
 		columns, with, match, sqlTexts(slices.Compact(h.sources)), playgroundLabel), nil
 }
 

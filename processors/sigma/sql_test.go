@@ -77,7 +77,7 @@ func TestSQLFindsWhatTheStreamFinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Stop(context.Background())
-	db, err := clickhouse.Open(ctx, clickhouse.Config{Addrs: []string{server.TCPAddr}, Database: "tocsin"})
+	db, err := clickhouse.Open(ctx, clickhouse.Config{Addrs: []string{server.TCPAddr}, Database: "elsewhere"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -129,11 +129,11 @@ func TestSQLAgreesWithTheStream(t *testing.T) {
 		if r.Kind == rule.Absence { // what has not come by the end of the test may come after it
 			to = last
 		}
-		const events = "tocsin.events FINAL"
+		const events = "FROM events FINAL"
 		if !strings.Contains(query, events) {
 			t.Fatalf("%s does not read %s", c.Rule, events)
 		}
-		query = strings.ReplaceAll(query, events, fmt.Sprintf("(SELECT * FROM tocsin.staged WHERE case_no = %d)", len(hunts)))
+		query = strings.ReplaceAll(query, events, fmt.Sprintf("FROM (SELECT * FROM tocsin.staged WHERE case_no = %d)", len(hunts)))
 		hunts = append(hunts, hunt{r, c.Name, query, c.Start.Add(-365 * 24 * time.Hour), to, want})
 		found += len(want)
 	}
