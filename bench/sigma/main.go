@@ -5,7 +5,8 @@
 //
 // The data directory holds rules/, events.jsonl and expected_matches.jsonl. Every rule is judged on every event, whatever
 // its log source. Time is that which the process was on its one processor, from the line of JSON to the rules that match, for
-// both: sigmalite takes maps, which its users make of what they read. They are measured in turns, in several rounds.
+// both: sigmalite takes maps, which its users make of what they read. They are measured in turns, in several rounds. What
+// correlations take in is measured behind the matcher.
 package main
 
 import (
@@ -119,7 +120,7 @@ func run(data, peer string, lasts time.Duration, rounds int) error {
 		out = fmt.Sprintf("sigmalite  %s events/s%sratio      %s\n", spread(theirs), rest, spread(ratios))
 	}
 	fmt.Print(out)
-	return nil
+	return correlations(lasts, rounds)
 }
 
 // spread is the median, the least and the most of several figures.
