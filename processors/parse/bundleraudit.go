@@ -35,7 +35,7 @@ func matchBundlerAuditText(s *Shape) bool {
 	text := alias(s.Data)
 	return slices.Contains(bundlerVerdicts, line) ||
 		strings.HasPrefix(line, "Insecure Source URI found: ") ||
-		strings.Contains(line, "ruby-advisory-db") && strings.HasPrefix(line, "Updating ") ||
+		strings.HasPrefix(line, "Updating ") && strings.Contains(line, "ruby-advisory-db") ||
 		strings.HasPrefix(line, "ruby-advisory-db:") || strings.HasPrefix(line, "Download ruby-advisory-db") ||
 		strings.HasPrefix(line, "Name: ") && strings.Contains(text, "Version: ") &&
 			(strings.Contains(text, "Criticality: ") || strings.Contains(text, "Advisory: ")) && strings.Contains(text, "Title: ")

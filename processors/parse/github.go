@@ -28,6 +28,9 @@ var github = Format{
 			return s.Object != nil
 		}
 		for _, who := range []string{"sender", "repository", "organization", "pusher"} {
+			if !s.Has(who) {
+				continue
+			}
 			for _, key := range []string{"node_id", "gravatar_id", "site_admin", "archive_url"} {
 				if s.Raw(who, key) != nil {
 					return true

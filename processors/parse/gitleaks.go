@@ -17,7 +17,8 @@ var gitleaks = Format{
 	Known: "JSON array whose members have RuleID and Secret, or rule and offender; a bare [] or null",
 	Frame: Values,
 	Match: func(s *Shape) bool {
-		if bare := strings.Join(strings.Fields(alias(s.Data[:min(len(s.Data), 64)])), ""); bare == "[]" || bare == "null" {
+		bare := strings.TrimSpace(alias(s.Data[:min(len(s.Data), 64)]))
+		if inner, array := strings.CutPrefix(bare, "["); array && strings.TrimSpace(inner) == "]" || bare == "null" {
 			return true // of all tools, gitleaks is the one documented to write that where it found nothing
 		}
 		return s.Array && (s.Has("RuleID", "Secret") || s.Has("RuleID", "Fingerprint") || s.Has("rule", "offender"))

@@ -22,6 +22,7 @@ type Shape struct {
 	Line string
 
 	members []shapeMember // of Object; every format asks for some, so they are found once
+	keys    uint64        // a bit for each member's key, see keyBit
 	indexed bool
 }
 
@@ -101,8 +102,12 @@ func (s *Shape) top(key string) []byte {
 		s.indexed = true
 		scanMembers(s.Object, func(name string, value []byte) bool {
 			s.members = append(s.members, shapeMember{name, value})
+			s.keys |= keyBit(name)
 			return len(s.members) < maxMembers
 		})
+	}
+	if s.keys&keyBit(key) == 0 {
+		return nil
 	}
 	for i := range s.members {
 		if s.members[i].key == key {
@@ -110,6 +115,16 @@ func (s *Shape) top(key string) []byte {
 		}
 	}
 	return nil
+}
+
+// keyBit is one of 64 bits, by the key's length and ends. Formats ask an object for some 300 keys, nearly all of which it has
+// not: without the bits that took half of the time that a record took in all.
+func keyBit(key string) uint64 {
+	n := len(key)
+	if n == 0 {
+		return 1
+	}
+	return 1 << ((uint(key[0])*7 + uint(key[n-1])*3 + uint(n)*5) % 64)
 }
 
 // String returns the text of the JSON string at that path, "" where there is none. Escapes are left as they are.
@@ -191,7 +206,7 @@ func firstMember(b []byte) []byte {
 
 // isEmptyArray reports whether b is a JSON array without a member.
 func isEmptyArray(b []byte) bool {
-	return len(b) > 1 && b[0] == '[' && b[1+skipSpace(b[1:])] == ']'
+	return len(b) > 1 && b[0] == '[' && bytes.HasPrefix(b[1+skipSpace(b[1:]):], []byte("]"))
 }
 
 // xmlRoot returns the local name of the first element, past declaration, comments and DOCTYPE.
