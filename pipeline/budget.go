@@ -8,11 +8,12 @@ import (
 )
 
 // Budget bounds the bytes that all partitions of a process have under way: records that wait for their worker, and rows that
-// wait to be sent. While it is used up nothing is read; once half of it is used, chunks are sent that hold more than their
-// share, be they small. Its methods may be called from any goroutine; a nil Budget has no bound.
+// wait to be sent. While it is used up nothing is read; once three quarters of it are used, chunks are sent that are larger than
+// the mean, be they small. Its methods may be called from any goroutine; a nil Budget has no bound.
 type Budget struct {
 	limit   int64
 	used    atomic.Int64
+	held    atomic.Int64 // of used, what is in open chunks
 	holders atomic.Int64 // workers with rows in their chunk
 	freed   chan struct{}
 }
@@ -68,8 +69,9 @@ func (b *Budget) Wait(ctx context.Context) {
 	}
 }
 
-// Much reports whether a queue of n bytes is more than one partition should keep waiting.
-func (b *Budget) Much(n int64) bool { return b != nil && n >= b.limit/8 }
+// Much reports whether a queue of n bytes is more than one partition should keep waiting: most of the budget is for chunks,
+// which are the cheaper to store the larger they are.
+func (b *Budget) Much(n int64) bool { return b != nil && n >= b.limit/32 }
 
 // hold changes what a worker's open chunk holds, from before to now.
 func (b *Budget) hold(before, now int64) {
@@ -82,6 +84,7 @@ func (b *Budget) hold(before, now int64) {
 	case now == 0:
 		b.holders.Add(-1)
 	}
+	b.held.Add(now - before)
 	if now > before {
 		b.Take(now - before)
 	} else {
@@ -89,7 +92,8 @@ func (b *Budget) hold(before, now int64) {
 	}
 }
 
-// tight reports whether a chunk of n bytes should be sent now, to make room.
+// tight reports whether a chunk of n bytes should be sent now, to make room. The largest goes first: partitions that are read
+// at the same pace send one after the other, each when it is twice as large as if all were sent at once.
 func (b *Budget) tight(n int64) bool {
-	return b != nil && b.used.Load() >= b.limit/2 && n >= b.limit/(4*max(1, b.holders.Load()))
+	return b != nil && b.used.Load() >= b.limit/4*3 && n*max(1, b.holders.Load()) >= b.held.Load()
 }

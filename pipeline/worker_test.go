@@ -73,6 +73,43 @@ func TestWorkerStoresAfterTheInterval(t *testing.T) {
 	})
 }
 
+// TestWorkerIsPatientWhileItLags: a partition that is a minute behind sends larger chunks, until it is read to its end.
+func TestWorkerIsPatientWhileItLags(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		warehouse, offsets := pipelinetest.NewWarehouse(), pipelinetest.NewOffsets()
+		w, _ := newWorker(warehouse, offsets, pipeline.Limits{Rows: 100, Bytes: 1 << 20, Interval: time.Second})
+		w.High = func() int64 { return 4 }
+		in := make(chan *pipeline.Batch, 1)
+		done := make(chan error)
+		go func() { done <- w.Run(t.Context(), in, 0, nil) }()
+		send := func(offset int64) {
+			b := batch(offset)
+			b.Records[0].Time = time.Now().Add(-time.Minute)
+			in <- b
+		}
+		stored := func(after time.Duration, want int) {
+			t.Helper()
+			time.Sleep(after)
+			synctest.Wait()
+			if n := len(warehouse.Offsets()); n != want {
+				t.Fatalf("%d rows are stored, want %d", n, want)
+			}
+		}
+		send(0)
+		stored(9900*time.Millisecond, 0)
+		send(1)
+		stored(200*time.Millisecond, 2)
+		send(2)
+		stored(2*time.Second, 2)
+		send(3) // the last one
+		stored(time.Second, 4)
+		close(in)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func TestWorkerStoresWhatItHoldsAtTheEnd(t *testing.T) {
 	warehouse, offsets := pipelinetest.NewWarehouse(), pipelinetest.NewOffsets()
 	w, _ := newWorker(warehouse, offsets, pipeline.Limits{Rows: 100, Bytes: 1 << 20, Interval: time.Hour})
@@ -321,12 +358,12 @@ func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	return 0
 }
 
-// TestWorkerMakesRoom: a chunk that holds more than its share of a tight budget is sent, however small it is and young.
+// TestWorkerMakesRoom: the largest chunk under a tight budget is sent, however small it is and young.
 func TestWorkerMakesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		warehouse, offsets := pipelinetest.NewWarehouse(), pipelinetest.NewOffsets()
 		w, _ := newWorker(warehouse, offsets, pipeline.Limits{Rows: 1000, Bytes: 1 << 20, Interval: time.Hour})
-		w.Budget = pipeline.NewBudget(1000) // a row takes 100
+		w.Budget = pipeline.NewBudget(600) // a row takes 100
 		in := make(chan *pipeline.Batch, 1)
 		done := make(chan error)
 		go func() { done <- w.Run(t.Context(), in, 0, nil) }()

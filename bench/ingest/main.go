@@ -41,6 +41,9 @@ var (
 	events = flag.Int("events", 1_000_000, "records to send")
 	rounds = flag.Int("rounds", 3, "runs of each job; the medians are printed")
 	only   = flag.String("jobs", "J1,J2,J3,library", "jobs to run, joined by commas; J4 is there as well")
+	flush  = flag.String("flush", "{}", "the configuration's flush, as YAML")
+	prof   = flag.String("profile", "", "file for tocsin's CPU profile of the last run, as the compiler takes it; a profile of the heap goes beside it")
+	where  = flag.Bool("where", false, "say where the server's time goes; its logs for that take some themselves")
 )
 
 const (
@@ -82,7 +85,8 @@ func main() {
 // run is one process of tocsin that has read everything.
 type run struct {
 	wall, cpu, server time.Duration
-	rss               uint64 // bytes, at its highest
+	rss               uint64  // bytes, at its highest
+	block             float64 // rows, in the mean
 }
 
 func measure(ctx context.Context) error {
@@ -115,13 +119,14 @@ func measure(ctx context.Context) error {
 	million := float64(*events) / 1e6
 	fmt.Printf("%d records of six formats, six partitions; medians of %d runs\n\n", *events, *rounds)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "job\tevents/s\tCPU-s a million\tx of the first\tserver's CPU-s a million\tRSS MB\tsignals")
+	fmt.Fprintln(w, "job\tevents/s\tCPU-s a million\tx of the first\tserver's CPU-s a million\trows a block\tRSS MB\tsignals")
 	for _, j := range chosen {
 		cpu := func(r run) float64 { return r.cpu.Seconds() / million }
-		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.0f\t%d\n", j.name,
+		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.0f\t%.0f\t%d\n", j.name,
 			median(j.runs, func(r run) float64 { return float64(*events) / r.wall.Seconds() }),
 			median(j.runs, cpu), median(j.runs, cpu)/median(chosen[0].runs, cpu),
 			median(j.runs, func(r run) float64 { return r.server.Seconds() / million }),
+			median(j.runs, func(r run) float64 { return r.block }),
 			median(j.runs, func(r run) float64 { return float64(r.rss) / 1e6 }), j.signals)
 	}
 	return w.Flush()
@@ -181,7 +186,7 @@ func (j *job) once(ctx context.Context, dir string) (r run, err error) {
 	if err := produce(ctx, kafka.Addrs); err != nil {
 		return r, err
 	}
-	server, err := embedded.StartClickHouse(ctx, embedded.ClickHouseConfig{Dir: filepath.Join(dir, "clickhouse")})
+	server, err := embedded.StartClickHouse(ctx, embedded.ClickHouseConfig{Dir: filepath.Join(dir, "clickhouse"), More: serverLogs()})
 	if err != nil {
 		return r, err
 	}
@@ -199,8 +204,8 @@ func (j *job) once(ctx context.Context, dir string) (r run, err error) {
 		return r, err
 	}
 	config := filepath.Join(dir, "tocsin.yaml")
-	text := fmt.Sprintf("kafka: {brokers: [%q], topics: [%s]}\nclickhouse: {addrs: [%q]}\nadmin: {listen: %q}\nlog: {level: warn}\nrules: {library: %t, dirs: [%q]}\n",
-		kafka.Addrs[0], topic, server.TCPAddr, admin, j.library, j.dir)
+	text := fmt.Sprintf("kafka: {brokers: [%q], topics: [%s]}\nclickhouse: {addrs: [%q]}\nadmin: {listen: %q, pprof: true}\nlog: {level: warn}\nrules: {library: %t, dirs: [%q]}\nflush: %s\n",
+		kafka.Addrs[0], topic, server.TCPAddr, admin, j.library, j.dir, *flush)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return r, err
 	}
@@ -213,6 +218,9 @@ func (j *job) once(ctx context.Context, dir string) (r run, err error) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	defer func() { _ = cmd.Process.Kill() }() // nothing, once it has ended
+	if *prof != "" {
+		go profile(admin)
+	}
 
 	for done := false; !done; {
 		if time.Since(start) > 10*time.Minute {
@@ -253,6 +261,12 @@ func (j *job) once(ctx context.Context, dir string) (r run, err error) {
 		return r, fmt.Errorf("%d rows of %d records and %d dead letters, want %d, as many, and none", rows, offsets, letters, n)
 	}
 	r.server = time.Duration(micros) * time.Microsecond
+	if err := db.QueryRow(ctx, "SELECT sum(rows) / count() FROM ledger").Scan(&r.block); err != nil {
+		return r, err
+	}
+	if *where {
+		return r, printServer(ctx, db)
+	}
 	return r, nil
 }
 

@@ -41,13 +41,15 @@ var variants = []struct {
 // cost is what one variant took.
 type cost struct {
 	insert float64 // server's processor seconds a million events, merges stopped
+	merge  float64 // the same, to merge all of events once
 	bytes  float64 // an event, on disk, merged
 	raw    float64 // of these, for raw
 }
 
 func size(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("size", flag.ExitOnError)
-	blocks := flags.Int("blocks", 6, "blocks of 65,536 events")
+	blocks := flags.Int("blocks", 6, "blocks to insert")
+	rows := flags.Int("rows", 65536, "events a block; the default is that of flush.rows")
 	rounds := flags.Int("rounds", 3, "rounds; the medians are printed")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -62,12 +64,12 @@ func size(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, server.Stop(ctx)) }()
-	batches, read, err := parsed(ctx, *blocks)
+	batches, read, err := parsed(ctx, *blocks, *rows)
 	if err != nil {
 		return err
 	}
-	events := *blocks * chunkRows
-	fmt.Printf("%d events of six formats, of records of %d bytes, in blocks of %d; medians of %d rounds\n\n", events, read/events, chunkRows, *rounds)
+	events := *blocks * *rows
+	fmt.Printf("%d events of six formats, of records of %d bytes, in blocks of %d; medians of %d rounds\n\n", events, read/events, *rows, *rounds)
 	costs := make([][]cost, len(variants))
 	for round := range *rounds {
 		for i, v := range variants {
@@ -79,7 +81,7 @@ func size(ctx context.Context, args []string) (err error) {
 		}
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "variant\tserver's CPU-s a million, to insert\tbytes an event\twithout raw")
+	fmt.Fprintln(w, "variant\tserver's CPU-s a million, to insert\tto merge once\tbytes an event\twithout raw")
 	for i, v := range variants {
 		median := func(of func(cost) float64) float64 {
 			var all []float64
@@ -89,16 +91,14 @@ func size(ctx context.Context, args []string) (err error) {
 			slices.Sort(all)
 			return all[len(all)/2]
 		}
-		fmt.Fprintf(w, "%s\t%.2f\t%.1f\t%.1f\n", v.name, median(func(c cost) float64 { return c.insert }),
+		fmt.Fprintf(w, "%s\t%.2f\t%.2f\t%.1f\t%.1f\n", v.name, median(func(c cost) float64 { return c.insert }), median(func(c cost) float64 { return c.merge }),
 			median(func(c cost) float64 { return c.bytes }), median(func(c cost) float64 { return c.bytes - c.raw }))
 	}
 	return w.Flush()
 }
 
-const chunkRows = 65536 // the default of flush.rows
-
 // parsed returns the corpus as events, a slice of batches for each block, and the bytes of its records.
-func parsed(ctx context.Context, blocks int) (batches [][]*pipeline.Batch, read int, err error) {
+func parsed(ctx context.Context, blocks, rows int) (batches [][]*pipeline.Batch, read int, err error) {
 	parser, err := parse.New(parse.Config{})
 	if err != nil {
 		return nil, 0, err
@@ -108,12 +108,12 @@ func parsed(ctx context.Context, blocks int) (batches [][]*pipeline.Batch, read 
 	for _, p := range []string{"payments", "web", "infra"} {
 		projects = append(projects, []pipeline.Header{{Key: "tocsin_project", Value: []byte(p)}, {Key: "tocsin_environment", Value: []byte("production")}})
 	}
-	n := blocks * chunkRows
+	n := blocks * rows
 	for block := range blocks {
 		var all []*pipeline.Batch
-		for at := 0; at < chunkRows; {
+		for at := 0; at < rows; {
 			b := &pipeline.Batch{TopicPartition: pipeline.TopicPartition{Topic: "raw.bench", Partition: int32(block)}}
-			for ; at < chunkRows && len(b.Records) < 4096; at++ {
+			for ; at < rows && len(b.Records) < 4096; at++ {
 				i := at*blocks + block // partitions share the time
 				t := start.Add(time.Duration(i) * time.Hour / time.Duration(n))
 				value := corpus.Record(i, t)
@@ -156,6 +156,7 @@ func store(ctx context.Context, addr, database string, change []string, batches 
 	}
 	events := 0
 	for _, block := range batches {
+		first := events
 		for _, b := range block {
 			if err := sink.Append(b); err != nil {
 				return c, err
@@ -163,7 +164,7 @@ func store(ctx context.Context, addr, database string, change []string, batches 
 			events += len(b.Events)
 		}
 		tp := block[0].TopicPartition
-		if err := sink.Flush(ctx, pipeline.Chunk{Span: pipeline.Span{TopicPartition: tp, From: 0, To: chunkRows}}); err != nil {
+		if err := sink.Flush(ctx, pipeline.Chunk{Span: pipeline.Span{TopicPartition: tp, From: 0, To: int64(events - first)}}); err != nil {
 			return c, err
 		}
 	}
@@ -177,6 +178,11 @@ func store(ctx context.Context, addr, database string, change []string, batches 
 			return c, err
 		}
 	}
+	merged, err := served(ctx, db)
+	if err != nil {
+		return c, err
+	}
+	c.merge = float64(merged-after) / float64(events)
 	all, err := number(ctx, db, "SELECT sum(bytes_on_disk) FROM system.parts WHERE database = currentDatabase() AND table = 'events' AND active")
 	if err != nil {
 		return c, err

@@ -95,6 +95,8 @@ type AdminConfig struct {
 	Listen string `yaml:"listen"`
 	// People may acknowledge, resolve and silence alerts on the console; without any it only reads.
 	People []console.Person `yaml:"people"`
+	// Pprof serves /debug/pprof: what the process spends its time and memory on, to whoever reaches the address.
+	Pprof bool `yaml:"pprof"`
 }
 
 // LogConfig says what is logged.

@@ -258,7 +258,7 @@ func newApp(ctx context.Context, cfg Config, now func() time.Time, log *zap.Logg
 	reg.MustRegister(a.budget)
 	a.registry = reg
 	a.console, err = console.New(console.Config{
-		Listen: cfg.Admin.Listen, DB: a.db, Registry: reg, Ready: a.ready, Warnings: a.warnings, Log: log.Named("console"), People: cfg.Admin.People,
+		Listen: cfg.Admin.Listen, DB: a.db, Registry: reg, Ready: a.ready, Warnings: a.warnings, Log: log.Named("console"), People: cfg.Admin.People, Pprof: cfg.Admin.Pprof,
 		Say: func(ctx context.Context, said []pipeline.Control) error {
 			return kafka.SendControls(ctx, cfg.Kafka, said, log)
 		},

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+// profile writes what the process does for some seconds, and what it holds then. Of several runs the last one's remain.
+func profile(admin string) {
+	time.Sleep(2 * time.Second) // it connects, and reads the groups' state
+	for path, file := range map[string]string{"profile?seconds=8": *prof, "heap": *prof + ".heap"} {
+		if err := download("http://"+admin+"/debug/pprof/"+path, file); err != nil {
+			fmt.Fprintln(os.Stderr, "ingest: profile:", err)
+		}
+	}
+}
+
+func download(url, file string) error {
+	resp, err := http.Get(url)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", resp.Status, b)
+	}
+	return os.WriteFile(file, b, 0o644)
+}
