@@ -155,13 +155,13 @@ func cloudTrailEvent(b []byte, out *Out) error {
 	if e.SrcIP = addrOf(v.SourceIP); !e.SrcIP.IsValid() {
 		e.SetAttr("source.domain", v.SourceIP)
 	}
-	e.Title = e.Service + " " + v.Name
+	by, why := "", ""
 	if e.Actor != "" {
-		e.Title += " by " + e.Actor
+		by = " by "
 	}
 	if failed {
 		e.Outcome, e.Severity = pipeline.OutcomeFailure, pipeline.SeverityLow
-		e.Title += ": " + first(v.ErrorCode, v.Error, "failure")
+		why = ": "
 		if strings.Contains(v.ErrorCode, "AccessDenied") || strings.Contains(v.ErrorCode, "Unauthorized") {
 			e.Disposition = pipeline.DispositionUnauthorized
 		}
@@ -170,6 +170,7 @@ func cloudTrailEvent(b []byte, out *Out) error {
 	} else if u.Type == "Root" || e.Type == "user.modified" {
 		e.Severity = pipeline.SeverityMedium
 	}
+	e.Title = out.join(e.Service, " ", v.Name, by, e.Actor, why, ifKind(failed, first(v.ErrorCode, v.Error, "failure")))
 	e.SetAttr("cloud.provider", "aws")
 	e.SetAttr("cloud.account.id", first(v.Account, u.Account))
 	e.SetAttr("cloud.region", v.Region)

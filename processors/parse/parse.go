@@ -89,6 +89,16 @@ type Out struct {
 	scratch any     // see the function
 	memory  *memory // of scratch
 	text    []byte  // what join gave out, and room for more; never written twice
+
+	redaction // see redact.go
+}
+
+// redaction is what taking secrets out needs, kept to be used again.
+type redaction struct {
+	found    []string // what looks like a secret in the piece
+	forms    []string // the secrets as they may stand in texts
+	mask     masker   // of forms
+	scrubbed []byte   // a text while it is masked
 }
 
 // Event appends an event of the given type (empty: the format's first) and returns it for the format to fill. The
@@ -277,7 +287,7 @@ func (p *Parser) Process(_ context.Context, b *pipeline.Batch) error {
 func (p *Parser) record(b *pipeline.Batch, i int) {
 	r := &b.Records[i]
 	o := &p.out
-	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], keyIDs: o.keyIDs, named: o.named[:0], ids: o.ids, scratch: o.scratch, memory: o.memory, text: o.text}
+	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], keyIDs: o.keyIDs, named: o.named[:0], ids: o.ids, scratch: o.scratch, memory: o.memory, text: o.text, redaction: o.redaction}
 	failed := len(b.Failures)
 	o.arrival = r.Time
 	for i := range r.Headers { // an envelope of CloudEvents in headers, around what another format reads

@@ -25,8 +25,9 @@ func (p *Parser) redact(o *Out, events []pipeline.Event) {
 		return
 	}
 	raw := o.piece.Text()
-	c := scrubber{s: raw, collect: true}
-	clean := c.run() == raw && len(o.secrets) == 0 && !o.encoded
+	c := scrubber{s: raw, collect: true, found: o.found[:0]}
+	clean := !c.run() && len(o.secrets) == 0 && !o.encoded
+	o.found = c.found
 	isXML := raw[0] == '<' && (len(raw) < 2 || raw[1] < '0' || raw[1] > '9') // <13> is syslog's
 	if clean && !isXML && strings.IndexByte(raw, '\\') < 0 {
 		return
@@ -57,7 +58,7 @@ func (p *Parser) redact(o *Out, events []pipeline.Event) {
 			if masker != nil {
 				*s = masker.Replace(*s)
 			}
-			*s = p.scrub(*s)
+			*s = o.scrub(*s)
 		})
 		for j := range e.Attrs { // the text said "password=x", the format took it apart
 			if a := &e.Attrs[j]; !ourCredential(a.Key) && namesSecret(a.Key, a.Value) {
@@ -65,6 +66,16 @@ func (p *Parser) redact(o *Out, events []pipeline.Event) {
 			}
 		}
 	}
+}
+
+// scrub is the parser's, with the masked text in the memory that join uses.
+func (o *Out) scrub(s string) string {
+	c := scrubber{s: s, out: o.scrubbed[:0]}
+	if !c.run() {
+		return s
+	}
+	o.scrubbed = c.out
+	return o.join(alias(c.out))
 }
 
 // liesIn reports whether s shares the memory of text.
@@ -107,6 +118,7 @@ const mask = "[redacted]"
 // masker masks texts. A few words are looked for one after the other, which costs less than to make a replacer, and
 // a log's record with a key's id has no more.
 type masker struct {
+	out   *Out // has the memory
 	words []string
 	many  *strings.Replacer // instead of the words
 }
@@ -116,11 +128,23 @@ func (m *masker) Replace(s string) string {
 		return m.many.Replace(s)
 	}
 	for _, w := range m.words {
-		if strings.Contains(s, w) {
-			s = strings.ReplaceAll(s, w, mask)
-		}
+		s = m.out.replace(s, w)
 	}
 	return s
+}
+
+// replace masks a word of a text.
+func (o *Out) replace(s, word string) string {
+	before, after, ok := strings.Cut(s, word)
+	if !ok {
+		return s
+	}
+	b := o.scrubbed[:0]
+	for ; ok; before, after, ok = strings.Cut(after, word) {
+		b = append(append(b, before...), mask...)
+	}
+	o.scrubbed = append(b, before...)
+	return o.join(alias(o.scrubbed))
 }
 
 // masker returns what masks the secrets that the format named wherever they stand: as they are, as JSON and XML write
@@ -129,7 +153,7 @@ func (o *Out) masker() *masker {
 	if len(o.secrets) == 0 {
 		return nil
 	}
-	var forms []string
+	forms := o.forms[:0]
 	for _, secret := range o.secrets {
 		forms = append(forms, secret)
 		if isPlainWord(secret) { // written alike everywhere
@@ -170,14 +194,17 @@ func (o *Out) masker() *masker {
 	// The longest first: a replacer takes the first that fits, and a line holds the secret that stands in it.
 	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	forms = slices.Compact(forms)
+	o.forms = forms
 	if len(forms) <= 12 && !slices.ContainsFunc(forms, func(f string) bool { return strings.Contains(mask, f) }) {
-		return &masker{words: forms}
+		o.mask = masker{out: o, words: forms}
+		return &o.mask
 	}
 	pairs := make([]string, 0, 2*len(forms))
 	for _, f := range forms {
 		pairs = append(pairs, f, mask)
 	}
-	return &masker{many: strings.NewReplacer(pairs...)}
+	o.mask = masker{many: strings.NewReplacer(pairs...)}
+	return &o.mask
 }
 
 // isPlainWord reports whether s has nothing that any notation would escape.

@@ -9,21 +9,24 @@ import "strings"
 // backwards for what names a secret and forwards for where it ends. scrub(scrub(s)) is scrub(s).
 func (p *Parser) scrub(s string) string {
 	c := scrubber{s: s}
-	return c.run()
+	if !c.run() {
+		return s
+	}
+	return string(c.out)
 }
 
-// run scrubs the text.
-func (c *scrubber) run() string {
+// run scrubs the text and reports whether anything was masked: then out is the masked text, unless it only collects.
+func (c *scrubber) run() bool {
 	for i := 0; ; {
 		if i = nextTrigger(c.s, i); i == len(c.s) {
 			break
 		}
 		i = c.look(i)
 	}
-	if c.out == nil {
-		return c.s
+	if c.done > 0 && !c.collect {
+		c.out = append(c.out, c.s[c.done:]...)
 	}
-	return string(append(c.out, c.s[c.done:]...))
+	return c.done > 0
 }
 
 // nextTrigger returns the first index from i on at which a trigger ends, len(s) where there is none. A text is mostly
@@ -80,10 +83,10 @@ func triggerIn(s string, i, end int) int {
 // scrubber is one scrubbing of one text.
 type scrubber struct {
 	s    string
-	out  []byte // the masked text so far, nil while nothing was masked
+	out  []byte // the masked text so far
 	done int    // what s[:done] became is in out; nothing looks back beyond it
 
-	collect bool     // also gather what is masked
+	collect bool     // gather what is to be masked, and mask nothing
 	found   []string // what was masked, as it stood there
 
 	pemEnd  int // see nextPEMEnd
@@ -97,8 +100,9 @@ func (c *scrubber) mask(from, to int) int {
 	}
 	if c.collect {
 		c.found = append(c.found, c.s[from:to])
+	} else {
+		c.out = append(append(c.out, c.s[c.done:from]...), mask...)
 	}
-	c.out = append(append(c.out, c.s[c.done:from]...), mask...)
 	c.done = to
 	return to
 }

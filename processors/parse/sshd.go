@@ -349,7 +349,7 @@ func (v *authVerdict) client(s string) {
 			break
 		}
 		at := s[i+len(" from "):]
-		if a := firstWord(at); !addrOf(a).IsValid() && strings.ContainsAny(a, " @") {
+		if a := firstWord(at); strings.IndexByte(a, '@') >= 0 && !addrOf(a).IsValid() {
 			continue
 		}
 		v.user = strings.TrimSpace(s[:i])

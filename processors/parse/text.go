@@ -56,8 +56,15 @@ func refOf(s string) string {
 // addrOf returns an IP address from text: with a port, in brackets, with a zone. The zero Addr is "none".
 func addrOf(s string) netip.Addr {
 	s = strings.TrimSpace(s)
-	if s == "" || strings.IndexByte("0123456789abcdefABCDEF:[", s[0]) < 0 || strings.IndexByte(s, '.') < 0 && strings.IndexByte(s, ':') < 0 {
+	if s == "" || strings.IndexByte("0123456789abcdefABCDEF:[", s[0]) < 0 {
 		return netip.Addr{} // a name: netip's errors, which nobody reads, cost allocations
+	}
+	if strings.IndexByte(s, ':') < 0 {
+		if s[0] > '9' || strings.IndexByte(s, '.') < 0 {
+			return netip.Addr{}
+		}
+		a, _ := netip.ParseAddr(s)
+		return a
 	}
 	if a, err := netip.ParseAddr(s); err == nil {
 		return a.WithZone("").Unmap()
