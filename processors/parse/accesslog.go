@@ -253,7 +253,7 @@ func clfTime(s string) (time.Time, bool) {
 	if m == 0 || r1+r2+r3+r4+r5 != "" || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60 || year < 1970 || year > 2261 {
 		return time.Time{}, false
 	}
-	t := time.Date(year, m, day, hour, minute, second, 0, time.UTC)
+	t := dateOf(year, int(m), day, hour, minute, second, 0)
 	if zone := strings.TrimSpace(s[20:]); len(zone) == 5 && digits(zone[1:]) == 4 {
 		h, _ := number(zone[1:3])
 		min, _ := number(zone[3:])

@@ -68,9 +68,9 @@ func serverAudit(out *Out, l string) error {
 		d.object = f[8]
 	}
 	if d.typ != "db.statement" {
-		d.title = strings.ToLower(f[6]) + " " + f[2] + "@" + f[3]
+		d.title = out.join(out.lower(f[6]), " ", f[2], "@", f[3])
 	} else if d.object != "" {
-		d.title = f[6] + " " + f[7] + "." + d.object
+		d.title = out.join(f[6], " ", f[7], ".", d.object)
 	}
 	e := d.event(out, l, "mariadb")
 	if f[5] != "0" {

@@ -184,7 +184,7 @@ func (v *postgresRecord) readPrefixWord(word string) {
 		}
 		return
 	}
-	for _, part := range strings.Split(word, ":") { // RDS: "10.0.0.5(39792):postgres@shop:[12505]"
+	for part := range strings.SplitSeq(word, ":") { // RDS: "10.0.0.5(39792):postgres@shop:[12505]"
 		switch {
 		case strings.HasPrefix(part, "[") && digits(part[1:]) > 0:
 			v.PID = Text(strings.Trim(part, "[]"))

@@ -163,8 +163,7 @@ func isoTime(s string) (time.Time, bool) {
 	if part[2] > daysIn(part[0], part[1]) {
 		return time.Time{}, false // 30 February
 	}
-	seconds := ((dayNumber(part[0], part[1], part[2])*24+part[3])*60+part[4])*60 + part[5]
-	t := time.Unix(int64(seconds), int64(nanos)).UTC()
+	t := dateOf(part[0], part[1], part[2], part[3], part[4], part[5], nanos)
 	switch rest = strings.TrimPrefix(rest, " "); rest {
 	case "", "Z", "z", "UTC", "GMT":
 		return t, true
@@ -203,8 +202,15 @@ func daysIn(year, month int) int {
 	return 31
 }
 
-// dayNumber returns the days from 1970 to a date of the Gregorian calendar: time.Date does it for any calendar's mistakes,
-// and takes three times as long. The year is taken to begin in March, so that a leap day is its last.
+// dateOf is time.Date in UTC for what lies within a calendar's bounds, in half of the time. The 30th of February is the
+// 1st or 2nd of March, as it is there.
+func dateOf(year, month, day, hour, minute, second, nanos int) time.Time {
+	seconds := ((dayNumber(year, month, day)*24+hour)*60+minute)*60 + second
+	return time.Unix(int64(seconds), int64(nanos)).UTC()
+}
+
+// dayNumber returns the days from 1970 to a date of the Gregorian calendar. The year is taken to begin in March, so that a
+// leap day is its last.
 func dayNumber(year, month, day int) int {
 	if month <= 2 {
 		year--

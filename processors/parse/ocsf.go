@@ -215,8 +215,8 @@ func ocsfEvent(b []byte, out *Out) error {
 	e.Actor = said(v.Actor.User.Name, v.Actor.User.Email, Text(arnName(string(v.Actor.User.UID))), v.Actor.User.UID, v.User.Name, v.User.UID,
 		Text(v.Actor.Invoked))
 	e.SrcIP, e.DstIP = addrOf(v.Src.IP), addrOf(v.Dst.IP)
-	e.Host = strings.ToLower(first(v.Device.Hostname, v.Device.Name))
-	e.DstDomain = strings.ToLower(strings.TrimSuffix(first(v.Query.Hostname, v.Dst.Domain, v.Dst.Hostname), "."))
+	e.Host = out.lower(first(v.Device.Hostname, v.Device.Name))
+	e.DstDomain = out.lower(strings.TrimSuffix(first(v.Query.Hostname, v.Dst.Domain, v.Dst.Hostname), "."))
 	e.Service = v.API.Service.Name
 	e.Bytes = max(bytesOf(v.Traffic.Bytes), bytesOf(v.Traffic.In)+bytesOf(v.Traffic.Out))
 	e.DBName, e.DBObject = v.Database.Name, v.Table.Name
@@ -245,7 +245,7 @@ func ocsfEvent(b []byte, out *Out) error {
 	e.SetAttr("destination.port", string(v.Dst.Port))
 	e.SetAttr("source.domain", first(v.Src.Hostname, v.Src.Domain))
 	e.SetAttr("network.transport", proto)
-	e.SetAttr("network.direction", strings.ToLower(string(v.Connection.Dir)))
+	e.SetAttr("network.direction", out.lower(string(v.Connection.Dir)))
 	e.SetAttr("flow.packets", string(v.Traffic.Packets))
 	e.SetAttr("dns.question.type", string(v.Query.Type))
 	e.SetAttr("dns.response_code", string(v.RCode))
@@ -260,7 +260,7 @@ func ocsfEvent(b []byte, out *Out) error {
 	e.SetAttr("process.command_line", first(string(v.Process.Cmdline), string(v.Actor.Process.Cmdline)))
 	e.SetAttr("process.executable.name", first(string(v.Process.Name), string(v.Actor.Process.Name)))
 	e.SetAttr("file.path", first(v.File.Path, v.File.Name))
-	e.SetAttr("cloud.provider", strings.ToLower(v.Cloud.Provider))
+	e.SetAttr("cloud.provider", out.lower(v.Cloud.Provider))
 	e.SetAttr("cloud.region", v.Cloud.Region)
 	e.SetAttr("cloud.account.id", first(string(v.Cloud.Account.UID), string(v.Cloud.AccountUID)))
 	if v.Metadata.UID != "" { // the finding's own uid names the finding, of which there may be several events

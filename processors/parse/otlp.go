@@ -230,8 +230,8 @@ func (l *otlpLog) fill(e *pipeline.Event, out *Out) {
 	e.Actor = first(e.Attr("user.name"), e.Attr("enduser.id"), e.Attr("user.id"))
 	e.SetAttr("event.name", l.EventName)
 	e.SetAttr("log.level", l.SeverityText)
-	e.SetAttr("trace_id", strings.ToLower(l.TraceID))
-	e.SetAttr("span_id", strings.ToLower(l.SpanID))
+	e.SetAttr("trace_id", out.lower(l.TraceID))
+	e.SetAttr("span_id", out.lower(l.SpanID))
 }
 
 // otlpSeverity converts severity numbers: 1-8 trace and debug, 9-12 info, 13-16 warn, 17-20 error, 21-24 fatal.

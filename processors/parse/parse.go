@@ -89,16 +89,16 @@ type Out struct {
 	scratch any     // see the function
 	memory  *memory // of scratch
 	text    []byte  // what join gave out, and room for more; never written twice
+	spare   []byte  // a text while it is made, before join keeps it
 
 	redaction // see redact.go
 }
 
 // redaction is what taking secrets out needs, kept to be used again.
 type redaction struct {
-	found    []string // what looks like a secret in the piece
-	forms    []string // the secrets as they may stand in texts
-	mask     masker   // of forms
-	scrubbed []byte   // a text while it is masked
+	found []string // what looks like a secret in the piece
+	forms []string // the secrets as they may stand in texts
+	mask  masker   // of forms
 }
 
 // Event appends an event of the given type (empty: the format's first) and returns it for the format to fill. The
@@ -140,6 +140,26 @@ func (o *Out) joinWith(between string, parts []string) string {
 		o.text = append(o.text, p...)
 	}
 	return alias(o.text[from:])
+}
+
+// lower returns s in lower case.
+func (o *Out) lower(s string) string {
+	upper := false
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return strings.ToLower(s)
+		}
+		upper = upper || s[i] >= 'A' && s[i] <= 'Z'
+	}
+	if !upper {
+		return s
+	}
+	b := append(o.spare[:0], s...)
+	for i := range b {
+		b[i] = lower(b[i])
+	}
+	o.spare = b
+	return o.join(alias(b))
 }
 
 // ID gives the event an identity of its own, from what names it at its source: equal parts give an equal id. Formats that
@@ -287,7 +307,7 @@ func (p *Parser) Process(_ context.Context, b *pipeline.Batch) error {
 func (p *Parser) record(b *pipeline.Batch, i int) {
 	r := &b.Records[i]
 	o := &p.out
-	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], keyIDs: o.keyIDs, named: o.named[:0], ids: o.ids, scratch: o.scratch, memory: o.memory, text: o.text, redaction: o.redaction}
+	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], keyIDs: o.keyIDs, named: o.named[:0], ids: o.ids, scratch: o.scratch, memory: o.memory, text: o.text, spare: o.spare, redaction: o.redaction}
 	failed := len(b.Failures)
 	o.arrival = r.Time
 	for i := range r.Headers { // an envelope of CloudEvents in headers, around what another format reads
@@ -471,7 +491,11 @@ func (o *Out) identity(i int) uuid.UUID {
 		if b := o.batch; o.format.Log {
 			o.ids.Reset("event", o.format.Name, b.Topic, o.parser.topicID, strconv.Itoa(int(b.Partition)), strconv.FormatInt(b.Records[o.record].Offset, 10))
 		} else {
-			o.ids.Reset("event", o.format.Name, strconv.FormatUint(xxhash.Sum64(o.piece.Data), 16), strconv.Itoa(len(o.piece.Data)))
+			b := strconv.AppendUint(o.spare[:0], xxhash.Sum64(o.piece.Data), 16)
+			hash := len(b)
+			b = strconv.AppendInt(b, int64(len(o.piece.Data)), 10)
+			o.spare = b
+			o.ids.Reset("event", o.format.Name, alias(b[:hash]), alias(b[hash:]))
 		}
 	}
 	return o.ids.ID(i)

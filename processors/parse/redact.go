@@ -70,11 +70,11 @@ func (p *Parser) redact(o *Out, events []pipeline.Event) {
 
 // scrub is the parser's, with the masked text in the memory that join uses.
 func (o *Out) scrub(s string) string {
-	c := scrubber{s: s, out: o.scrubbed[:0]}
+	c := scrubber{s: s, out: o.spare[:0]}
 	if !c.run() {
 		return s
 	}
-	o.scrubbed = c.out
+	o.spare = c.out
 	return o.join(alias(c.out))
 }
 
@@ -139,12 +139,12 @@ func (o *Out) replace(s, word string) string {
 	if !ok {
 		return s
 	}
-	b := o.scrubbed[:0]
+	b := o.spare[:0]
 	for ; ok; before, after, ok = strings.Cut(after, word) {
 		b = append(append(b, before...), mask...)
 	}
-	o.scrubbed = append(b, before...)
-	return o.join(alias(o.scrubbed))
+	o.spare = append(b, before...)
+	return o.join(alias(o.spare))
 }
 
 // masker returns what masks the secrets that the format named wherever they stand: as they are, as JSON and XML write

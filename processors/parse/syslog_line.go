@@ -267,7 +267,7 @@ func cutSyslogTime(s string, now time.Time) (time.Time, string, bool) {
 		year, rest = number(rest)
 		rest = strings.TrimPrefix(rest, " ")
 	}
-	at := func(year int) time.Time { return time.Date(year, m, day, hour, minute, second, nanos, time.UTC) }
+	at := func(year int) time.Time { return dateOf(year, int(m), day, hour, minute, second, nanos) }
 	if year > 0 {
 		return at(year), rest, at(year).Day() == day && !storable(at(year)).IsZero()
 	}
