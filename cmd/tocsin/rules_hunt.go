@@ -19,10 +19,10 @@ func newRulesSQL() *cobra.Command {
 		Use:   "sql RULE [PATH...]",
 		Short: "Print a rule as a query over the warehouse's history",
 		Long: `Sql prints the rule as ClickHouse SQL with the parameters from and to: a row for each key that would have fired, with the
-time of the first firing and the number of events. RULE is the id of a rule, or a rule's file. What ends an alert
+time of the first firing and the number of events. It reads the table events of the database it is run in. RULE is the id of a rule, or a rule's file. What ends an alert
 (until, resolve) is left out: a hunt may find more than the stream, never less.`,
 		Example: `  tocsin rules sql C12
-  tocsin rules sql C12 | clickhouse-client --param_from='2026-11-01 00:00:00' --param_to='2026-12-01 00:00:00'`,
+  tocsin rules sql C12 | clickhouse-client -d tocsin --param_from='2026-11-01 00:00:00' --param_to='2026-12-01 00:00:00'`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			paths := args[1:]

@@ -67,11 +67,14 @@ func readCorrelation(doc *node, find func(name string) *Rule) (*correlation, err
 	if !slices.Contains(correlationKinds, c.kind) {
 		return nil, n.errorf("correlation type %q is none of %s", c.kind, strings.Join(correlationKinds, ", "))
 	}
-	rules := n.get("rules")
-	if rules == nil || len(rules.texts()) == 0 || len(rules.texts()) > maxCorrelated {
+	rules, names := n.get("rules"), n.get("rules").texts()
+	if cond := n.get("condition"); rules == nil && cond != nil && cond.kind == textNode { // it names them
+		rules, names = cond, ruleNames(cond.text)
+	}
+	if len(names) == 0 || len(names) > maxCorrelated {
 		return nil, n.errorf("a correlation wants rules, at most %d", maxCorrelated)
 	}
-	for _, name := range rules.texts() {
+	for _, name := range names {
 		r := find(name)
 		if r == nil {
 			return nil, rules.errorf("rule %q is not there, or was refused", name)
@@ -96,6 +99,16 @@ func readCorrelation(doc *node, find func(name string) *Rule) (*correlation, err
 	}
 	c.generate = n.textOf("generate") == "true"
 	return c, nil
+}
+
+// ruleNames are the rules that a condition over rules names, each once.
+func ruleNames(condition string) (names []string) {
+	for _, token := range conditionTokens(condition) {
+		if !slices.Contains([]string{"(", ")", "|", "and", "or", "not"}, strings.ToLower(token)) && !slices.Contains(names, token) {
+			names = append(names, token)
+		}
+	}
+	return names
 }
 
 // part returns the number of the rule that is called so, by id or by name; -1 where it is none of the correlation's.
@@ -293,7 +306,7 @@ func applyFilter(doc *node, opts *Options, rules []*Rule, find func(name string)
 		return nil, n.errorf("a filter wants rules, or any")
 	}
 	targets := rules
-	if !(names.scalar() && names.text == "any") {
+	if !slices.Equal(names.texts(), []string{"any"}) {
 		targets = nil
 		for _, name := range names.texts() {
 			r := find(name)

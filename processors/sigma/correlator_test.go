@@ -96,6 +96,8 @@ func TestCorrelations(t *testing.T) {
 			"1 ok, 11 fail, 21 x", "3"},
 		{"the other is as young as the timespan", "{type: temporal, rules: [failed, worked], timespan: 10s, condition: failed and not worked}",
 			"1 fail, 11 ok, 12 x", "2"},
+		{"rules that the condition names", "{type: temporal, timespan: 10s, condition: (failed and worked) or id-f}",
+			"1 ok, 2 fail", "2"},
 		{"not both", "{type: temporal, rules: [failed, worked], timespan: 10s, condition: not (failed and worked)}",
 			"1 ok, 2 fail, 10 x, 11 x", "4"},
 	} {
@@ -214,6 +216,7 @@ func TestCorrelationsRefused(t *testing.T) {
 	for correlation, want := range map[string]string{
 		"{type: event_count, rules: [nobody], timespan: 1m, condition: {gte: 1}}":                                      `"nobody" is not there`,
 		"{type: event_count, rules: [failed], timespan: 11y, condition: {gte: 1}}":                                     "timespan",
+		"{type: temporal, timespan: 1m, condition: failed and nobody}":                                                 `"nobody" is not there`,
 		"{type: event_count, rules: [failed], timespan: 1m}":                                                           "wants a condition",
 		"{type: event_sum, rules: [failed], timespan: 1m}":                                                             "is none of",
 		"{type: value_sum, rules: [failed], timespan: 1m, condition: {gte: 1}}":                                        "wants a field",
@@ -235,6 +238,7 @@ func TestFilters(t *testing.T) {
 	for _, c := range []struct{ filter, yes, no string }{
 		{"filter: {rules: [r], sel: {U: admin}, condition: not sel}", `{"A":"x"}`, `{"A":"x","U":"admin"}`},
 		{"logsource: {product: test}\nfilter: {rules: any, sel: {U: admin}, condition: sel}", `{"A":"x","U":"admin"}`, `{"A":"x"}`},
+		{"logsource: {product: test}\nfilter: {rules: [any], sel: {U: admin}, condition: not sel}", `{"A":"x"}`, `{"A":"x","U":"admin"}`},
 		{"logsource: {product: other}\nfilter: {rules: any, sel: {U: admin}, condition: not sel}", `{"A":"x","U":"admin"}`, `{"U":"x"}`},
 	} {
 		s := Load([]File{{Path: "f.yml", Data: []byte(rule + c.filter + "\n")}}, Options{})

@@ -59,9 +59,11 @@ func TestRefused(t *testing.T) {
 
 // TestDocuments: several in one file are judged one by one.
 func TestDocuments(t *testing.T) {
-	s := Load([]File{{Path: "r.yml", Data: []byte(`title: one
+	s := Load([]File{{Path: "r.yml", Data: []byte(`%YAML 1.2
+---
+title: one
 id: one
-author: A. Uthor
+author: [A. Uthor, B. Uthor]
 license: DRL-1.1
 references: [https://example.com]
 related: [{id: other, type: similar}]
@@ -91,7 +93,7 @@ correlation: {type: event_count}
 ---
 - six
 `)}, {Path: "empty.yml"}, {Path: "no.yml", Data: []byte("a: [")}}, Options{})
-	want := []string{"", "r.yml:13:1: the rule has no logsource", "r.yml:18:5: the id is that of a rule in r.yml too", "r.yml:23:9: status", "a correlation wants rules", "a map is expected", "the file is empty", "no.yml:1:"}
+	want := []string{"", "r.yml:15:1: the rule has no logsource", "r.yml:20:5: the id is that of a rule in r.yml too", "r.yml:25:9: status", "a correlation wants rules", "a map is expected", "the file is empty", "no.yml:1:"}
 	if len(s.Results) != len(want) {
 		t.Fatalf("%d results, want %d: %v", len(s.Results), len(want), s.Results)
 	}
@@ -103,7 +105,7 @@ correlation: {type: event_count}
 	if len(s.Rules) != 1 || len(s.Results[0].Warnings) != 1 {
 		t.Fatalf("rules %v, warnings %v", s.Rules, s.Results[0].Warnings)
 	}
-	if r := s.Rules[0]; r.Author != "A. Uthor" || r.License != "DRL-1.1" || len(r.References) != 1 || r.Level != "high" || len(r.Related) != 1 {
+	if r := s.Rules[0]; r.Author != "A. Uthor, B. Uthor" || r.License != "DRL-1.1" || len(r.References) != 1 || r.Level != "high" || len(r.Related) != 1 {
 		t.Errorf("%+v", r)
 	}
 }

@@ -113,13 +113,14 @@ func readRule(doc *node, opts *Options) (*Rule, error) {
 
 // readHead reads what detection rules, correlations and filters have in common. Unknown keys are the author's own.
 func readHead(doc *node, r *Rule) error {
-	for _, key := range []string{"id", "name", "title", "description", "author", "license", "status", "level"} {
+	for _, key := range []string{"id", "name", "title", "description", "license", "status", "level"} {
 		if v := doc.get(key); v != nil && !v.scalar() {
 			return v.errorf("%s is %s, a text is expected", key, v.kind)
 		}
 	}
 	r.ID, r.Name, r.Title = doc.textOf("id"), doc.textOf("name"), doc.textOf("title")
-	r.Description, r.Author, r.License = doc.textOf("description"), doc.textOf("author"), doc.textOf("license")
+	r.Description, r.License = doc.textOf("description"), doc.textOf("license")
+	r.Author = strings.Join(doc.get("author").texts(), ", ")
 	r.Status, r.Level = strings.ToLower(doc.textOf("status")), strings.ToLower(doc.textOf("level"))
 	r.References, r.Tags, r.Fields = doc.get("references").texts(), doc.get("tags").texts(), doc.get("fields").texts()
 	if err := oneOf(doc, "status", r.Status, statuses); err != nil {

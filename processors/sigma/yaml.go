@@ -112,7 +112,7 @@ func readYAML(data []byte) ([]*node, error) {
 	}
 	var docs []*node
 	for _, d := range f.Docs {
-		if d.Body == nil {
+		if _, directive := d.Body.(*ast.DirectiveNode); d.Body == nil || directive { // %YAML 1.2
 			continue
 		}
 		c := converter{anchors: map[string]ast.Node{}}
