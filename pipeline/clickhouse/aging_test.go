@@ -10,8 +10,8 @@ import (
 	"github.com/tocsin-project/tocsin/sql"
 )
 
-// more is what the server's configuration has besides: a second volume, and a cluster whose servers have no Keeper. TestMain
-// writes it.
+// more is what the server's configuration has besides: a second volume, to which nothing goes because the disk is nearly full, and a
+// cluster whose servers have no Keeper. TestMain writes it.
 const more = `<clickhouse><remote_servers>
 	<mirrored><shard><internal_replication>false</internal_replication><replica><host>127.0.0.1</host><port>9000</port></replica></shard></mirrored>
 </remote_servers><storage_configuration>
@@ -19,7 +19,7 @@ const more = `<clickhouse><remote_servers>
 	<policies><tiered><volumes>
 		<default><disk>default</disk></default>
 		<cold><disk>slow</disk></cold>
-	</volumes></tiered></policies>
+	</volumes><move_factor>0</move_factor></tiered></policies>
 </storage_configuration></clickhouse>`
 
 // sql.Agings is what the migrations say, table by table.
