@@ -39,7 +39,7 @@ type requirement struct {
 }
 
 // missionInput is a record in its tool's form, from a file or written out, or an event of ours. {i} in a text is the number
-// of the repetition, {at} its time in RFC 3339.
+// of the repetition, {at} its time in RFC 3339, {start} that of the story's beginning.
 type missionInput struct {
 	At      time.Duration
 	Repeat  int
@@ -277,8 +277,9 @@ func (r *requirement) project() string { return strings.ToLower(r.id) }
 // toRecord is the i-th repetition of an input, as Kafka has it. id tells an event of ours from all others of the project.
 func (in *missionInput) toRecord(t *testing.T, project, id string, at time.Time, i int) *kgo.Record {
 	t.Helper()
+	start := at.Add(-in.At - time.Duration(i)*in.Every)
 	fill := func(text string) string {
-		return strings.NewReplacer("{i}", strconv.Itoa(i), "{at}", at.Format(time.RFC3339), "{unix}", strconv.FormatInt(at.Unix(), 10)).Replace(text)
+		return strings.NewReplacer("{start}", start.Format(time.RFC3339), "{i}", strconv.Itoa(i), "{at}", at.Format(time.RFC3339), "{unix}", strconv.FormatInt(at.Unix(), 10)).Replace(text)
 	}
 	rec := &kgo.Record{Topic: "events", Key: []byte(project), Timestamp: at}
 	header := func(key, value string) {

@@ -61,7 +61,9 @@ func TestUsersCanDoTheirWorkAndNoMore(t *testing.T) {
 	s := ingest.EventSink()
 	defer s.Close()
 	b := typical(0, 10)
-	b.Events[3].Type = "campaign.declared"
+	b.Events[3].Type, b.Events[3].Campaign = "campaign.declared", "red"
+	b.Events[3].SetAttr("campaign.addresses", "203.0.113.0/24 2001:db8::/33")
+	b.Events[3].SetAttr("campaign.from", noon.Add(-time.Hour).Format(time.RFC3339))
 	store(t, s, b, chunk(0, 10, 0))
 	alerts := ingest.AlertSink()
 	defer alerts.Close()
@@ -88,7 +90,10 @@ func TestUsersCanDoTheirWorkAndNoMore(t *testing.T) {
 	for _, user := range []string{"tocsin_grafana", "tocsin_analyst"} {
 		rows(user, "SELECT count() FROM v_events", 9)
 		rows(user, "SELECT count() FROM v_alerts", 1)
+		rows(user, "SELECT count() FROM v_campaigns", 0)
+		rows(user, "SELECT count() FROM v_attributed", 0)
 	}
+	rows("tocsin_sec", "SELECT count() FROM v_attributed WHERE by = 'address' AND campaign = 'red'", 9)
 	rows("tocsin_sec", "SELECT count() FROM v_events", 10)
 	rows("tocsin_sec", "SELECT count() FROM v_alerts", 2)
 	rows("tocsin_grafana", "SELECT count() FROM v_alerts SETTINGS max_execution_time = 59", 1)

@@ -116,7 +116,7 @@ func TestClusterOfShards(t *testing.T) {
 			t.Errorf("%s: %v", q.Name, err)
 		}
 	}
-	for _, view := range []string{"v_dead_letters_open", "v_rule_precision", "v_findings", "v_entity_links"} {
+	for _, view := range []string{"v_dead_letters_open", "v_rule_precision", "v_findings", "v_entity_links", "v_campaigns", "v_attributed"} {
 		number(t, db, "SELECT count() FROM "+view)
 	}
 }

@@ -7,17 +7,17 @@ SELECT c.campaign AS campaign, c.technique AS technique, c.first AS tried, count
     arraySort(groupUniqArrayIf(a.rule, a.rule != '')) AS rules, if(detected, dateDiff('second', c.first, minIf(a.at, a.rule != '')), NULL) AS seconds_to_detect
 FROM
 (
-    SELECT campaign_id AS campaign, technique, min(event_time) AS first
-    FROM v_events
+    SELECT campaign, technique, min(event_time) AS first
+    FROM v_attributed
     ARRAY JOIN attack_ids AS technique
-    WHERE campaign_id != '' AND event_time >= now() - toIntervalDay({days:UInt16})
+    WHERE event_time >= now() - toIntervalDay({days:UInt16})
     GROUP BY campaign, technique
 ) AS c
 INNER JOIN
 (
-    SELECT campaign_id AS campaign, min(event_time) AS begins, max(event_time) + toIntervalHour(1) AS ends
-    FROM v_events
-    WHERE campaign_id != '' AND event_time >= now() - toIntervalDay({days:UInt16})
+    SELECT campaign, min(event_time) AS begins, max(event_time) + toIntervalHour(1) AS ends
+    FROM v_attributed
+    WHERE event_time >= now() - toIntervalDay({days:UInt16})
     GROUP BY campaign
 ) AS w ON w.campaign = c.campaign
 LEFT JOIN
