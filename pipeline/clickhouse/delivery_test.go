@@ -247,6 +247,45 @@ func TestManySinksShareFewConnections(t *testing.T) {
 	}
 }
 
+// A server that is away is asked by one insert at a time, not by every partition's; when it is back, all are stored.
+func TestBreaker(t *testing.T) {
+	proxy := newProxy(t, server.TCPAddr)
+	direct := migrated(t)
+	db := open(t, Config{Addrs: []string{proxy.addr}, Database: direct.cfg.Database, Conns: 2})
+	proxy.away.Store(true)
+	var wg sync.WaitGroup
+	var refused atomic.Int64
+	for p := range int32(16) {
+		wg.Go(func() {
+			s := db.EventSink()
+			defer s.Close()
+			c := chunk(0, 10, 0)
+			c.Partition = p
+			if err := s.Append(ofPartition(p, typical(0, 10))); err != nil {
+				t.Error(err)
+			}
+			for err := s.Flush(t.Context(), c); err != nil; err = s.Flush(t.Context(), c) {
+				if Classify(err) != Retry {
+					t.Error(err)
+					return
+				}
+				if refused.Add(1) == 1000 {
+					proxy.away.Store(false)
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+		})
+	}
+	started := time.Now()
+	wg.Wait()
+	if bound := tripAfter + 2 + int64(time.Since(started)/probeEvery); proxy.met.Load() < tripAfter || proxy.met.Load() > bound {
+		t.Errorf("%d connections were tried in %v, want %d to %d", proxy.met.Load(), time.Since(started), tripAfter, bound)
+	}
+	if got := number(t, direct, "SELECT count() FROM events"); got != 160 {
+		t.Errorf("%d rows, want 160", got)
+	}
+}
+
 // Two workers send the same block at the same time: a zombie and its successor.
 func TestSameTokenAtOnce(t *testing.T) {
 	db := migrated(t)
@@ -420,6 +459,8 @@ func refuser(t *testing.T, code proto.Error) (addr string) {
 type proxy struct {
 	addr string
 	left atomic.Int64 // bytes that may be sent until answers are swallowed
+	away atomic.Bool  // connections are refused
+	met  atomic.Int64 // so many
 }
 
 func newProxy(t *testing.T, to string) *proxy {
@@ -435,6 +476,11 @@ func newProxy(t *testing.T, to string) *proxy {
 			client, err := l.Accept()
 			if err != nil {
 				return
+			}
+			if p.away.Load() {
+				p.met.Add(1)
+				client.Close()
+				continue
 			}
 			upstream, err := net.Dial("tcp", to)
 			if err != nil {

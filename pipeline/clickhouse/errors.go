@@ -12,6 +12,7 @@ import (
 	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/ch-go/proto"
 	driver "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/sony/gobreaker/v2"
 )
 
 // Reaction is what an error of ClickHouse calls for.
@@ -67,7 +68,8 @@ func Classify(err error) Reaction {
 	switch {
 	case errors.As(err, &netErr), errors.As(err, &errno),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.Is(err, ch.ErrClosed),
-		errors.Is(err, driver.ErrAcquireConnTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		errors.Is(err, driver.ErrAcquireConnTimeout), errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests),
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return Retry
 	}
 	return Halt

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/ch-go"
+	"github.com/sony/gobreaker/v2"
 	"go.uber.org/zap"
 )
 
@@ -17,6 +18,7 @@ import (
 type pool struct {
 	addrs   []string
 	options ch.Options
+	breaker *gobreaker.CircuitBreaker[struct{}]
 	slots   chan struct{} // one for each connection in use
 
 	mu     sync.Mutex
@@ -27,6 +29,12 @@ type pool struct {
 func newPool(cfg Config) *pool {
 	return &pool{
 		addrs: cfg.Addrs,
+		breaker: gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
+			Timeout:      probeEvery,
+			ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripAfter },
+			IsSuccessful: func(err error) bool { return err == nil || Classify(err) != Retry }, // it answered
+			IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) },     // nobody waits any more
+		}),
 		options: ch.Options{
 			Logger:      zap.NewNop(),
 			Database:    cfg.Database,
@@ -42,6 +50,13 @@ func newPool(cfg Config) *pool {
 	}
 }
 
+// After so many failures in a row, of all sinks, one INSERT at a time is tried, at most so often, until one succeeds: a server
+// that is away or too busy is not met by every partition at once when it is back.
+const (
+	tripAfter  = 5
+	probeEvery = time.Second
+)
+
 // dialer is a ch.Dialer.
 type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 
@@ -51,8 +66,14 @@ func (d dialer) DialContext(ctx context.Context, network, addr string) (net.Conn
 }
 
 // insert sends an INSERT, with what must come before it on the same connection, and returns when the server has stored it
-// for good, or what it says against it.
+// for good, or what it says against it; gobreaker.ErrOpenState or ErrTooManyRequests where it was not sent, for the server
+// has been failing and another INSERT finds out whether it still does.
 func (db *DB) insert(ctx context.Context, queries ...ch.Query) error {
+	_, err := db.inserts.breaker.Execute(func() (struct{}, error) { return struct{}{}, db.send(ctx, queries...) })
+	return err
+}
+
+func (db *DB) send(ctx context.Context, queries ...ch.Query) error {
 	ctx, cancel := context.WithTimeout(ctx, db.cfg.InsertTimeout)
 	defer cancel()
 	p := db.inserts
