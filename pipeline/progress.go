@@ -12,6 +12,29 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// EndOffset is what is known of a partition's end. Its methods may be called from any goroutine.
+type EndOffset struct{ offset, asked atomic.Int64 }
+
+// Seen notes that there are records before the offset.
+func (e *EndOffset) Seen(offset int64) {
+	for before := e.offset.Load(); before < offset && !e.offset.CompareAndSwap(before, offset); before = e.offset.Load() {
+	}
+}
+
+// Asked notes that at that time there was nothing behind the offset.
+func (e *EndOffset) Asked(offset int64, at time.Time) {
+	e.Seen(offset)
+	e.asked.Store(at.UnixNano())
+}
+
+// Offset returns the offset behind the newest record that is known of.
+func (e *EndOffset) Offset() int64 { return e.offset.Load() }
+
+// reached reports whether nothing was behind the offset at that time, or later.
+func (e *EndOffset) reached(offset int64, at time.Time) bool {
+	return e.asked.Load() >= at.UnixNano() && offset >= e.Offset() // in this order: it was asked before the end was known
+}
+
 // Progress is how far the workers of a process are. Workers note it, metrics and /readyz ask for it; a worker that hangs in
 // a step is seen, for nobody waits for it. It is a prometheus.Collector.
 type Progress struct {
@@ -23,7 +46,7 @@ type Progress struct {
 type progress struct {
 	partition TopicPartition
 	now       func() time.Time
-	high      func() int64
+	end       *EndOffset
 	stored    atomic.Int64 // first offset that is not stored
 	reached   atomic.Int64 // Kafka's time of the last record that is stored, or of the first that was read
 	busy      atomic.Int64 // since when there are records that are not stored
@@ -31,8 +54,8 @@ type progress struct {
 }
 
 // begin adds a worker whose clock is now; the func that it returns takes it away.
-func (p *Progress) begin(tp TopicPartition, now func() time.Time, high func() int64, next int64) (*progress, func()) {
-	w := &progress{partition: tp, now: now, high: high}
+func (p *Progress) begin(tp TopicPartition, now func() time.Time, end *EndOffset, next int64) (*progress, func()) {
+	w := &progress{partition: tp, now: now, end: end}
 	w.stored.Store(next)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -93,7 +116,7 @@ func (p *Progress) Stuck(bound time.Duration) []error {
 }
 
 var (
-	lagOffsets = prometheus.NewDesc("tocsin_ingest_lag_offsets", "Offsets that are not stored yet, as of the last fetch.", []string{"topic", "partition"}, nil)
+	lagOffsets = prometheus.NewDesc("tocsin_ingest_lag_offsets", "Offsets that are not stored yet.", []string{"topic", "partition"}, nil)
 	lagSeconds = prometheus.NewDesc("tocsin_ingest_lag_seconds", "Age of the last record that is stored, while newer ones are not; 0 at the end of the partition.", []string{"topic", "partition"}, nil)
 )
 
@@ -106,7 +129,7 @@ func (p *Progress) Describe(out chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (p *Progress) Collect(out chan<- prometheus.Metric) {
 	for _, w := range p.snapshot() {
-		behind := max(0, w.high()-w.stored.Load())
+		behind := max(0, w.end.Offset()-w.stored.Load())
 		age := 0.0
 		if reached := w.reached.Load(); behind > 0 && reached > 0 {
 			age = max(0, w.now().Sub(time.Unix(0, reached)).Seconds())

@@ -47,10 +47,10 @@ type Worker struct {
 	// Watermark is called about once a second with the event time that the partition has reached, and the last offset
 	// that took part. nil where nobody needs it.
 	Watermark func(ctx context.Context, p TopicPartition, offset int64, t time.Time) error
-	// Now is the wall clock, and High the offset behind the newest record that is known of: together they move the
-	// watermark of a partition that is idle and read to its end.
+	// Now is the wall clock, and End the partition's: together they move the watermark of one that is idle and read to its
+	// end.
 	Now     func() time.Time
-	High    func() int64
+	End     *EndOffset
 	Log     *zap.Logger
 	Metrics *Metrics
 	Tracer  trace.Tracer // nil for no traces
@@ -61,11 +61,14 @@ type Worker struct {
 	to      int64     // first offset behind the open chunk
 	last    time.Time // Kafka's time of the last record in it
 	shown   *progress
-	maxTime time.Time            // highest event time seen
-	quiet   int                  // ticks since the last batch
-	clock   [idleTicks]time.Time // what Now said at the last ticks, the oldest first
-	piece   Batch                // records under way, and their events
+	maxTime time.Time       // highest event time seen
+	quiet   int             // ticks since the last batch
+	clock   [idleTicks]tick // the last ones, the oldest first
+	piece   Batch           // records under way, and their events
 }
+
+// tick is when the worker looked at its clock, and what that said.
+type tick struct{ at, now time.Time }
 
 const (
 	watermarkEvery = time.Second
@@ -81,7 +84,7 @@ const (
 func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Chunk) (err error) {
 	w.next, w.to, w.steps = next, next, newSteps(w.Processors)
 	defer func() { w.closed(err) }()
-	shown, end := w.Metrics.Progress.begin(w.Partition, w.Now, w.High, next)
+	shown, end := w.Metrics.Progress.begin(w.Partition, w.Now, w.End, next)
 	defer end()
 	w.shown = shown
 	defer func() { w.hold(0) }()
@@ -95,8 +98,8 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 	flush := time.NewTimer(time.Hour)
 	flush.Stop()
 	var opened time.Time // the open chunk
-	tick := time.NewTicker(watermarkEvery)
-	defer tick.Stop()
+	ticker := time.NewTicker(watermarkEvery)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -164,10 +167,10 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 			if err := w.flush(ctx, nil); err != nil {
 				return err
 			}
-		case <-tick.C:
+		case <-ticker.C:
 			w.quiet++
 			copy(w.clock[:], w.clock[1:])
-			w.clock[idleTicks-1] = w.Now()
+			w.clock[idleTicks-1] = tick{time.Now(), w.Now()}
 			if err := w.watermark(ctx); err != nil {
 				return err
 			}
@@ -179,7 +182,7 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 // may grow for a quarter of that time again, and for ten seconds at most: a block of 2,000 rows costs ClickHouse five times as
 // much a row as one of 65,536, and is merged more often.
 func (w *Worker) patience() time.Duration {
-	if w.to >= w.High() {
+	if w.to >= w.End.Offset() {
 		return w.Limits.Interval
 	}
 	return max(w.Limits.Interval, min(w.Now().Sub(w.last)/4, 10*time.Second))
@@ -376,8 +379,9 @@ func (w *Worker) watermark(ctx context.Context) error {
 	if w.Watermark == nil {
 		return nil
 	}
-	if t := w.clock[0]; w.quiet > idleTicks && w.to >= w.High() && t.After(w.maxTime) {
-		w.maxTime = t
+	// What was asked before says nothing: reading may have stood still since.
+	if t := w.clock[0]; w.quiet > idleTicks && t.now.After(w.maxTime) && w.End.reached(w.to, t.at) {
+		w.maxTime = t.now
 	}
 	if err := w.Watermark(ctx, w.Partition, w.to-1, w.maxTime); err != nil {
 		return fmt.Errorf("publish watermark: %w", err)

@@ -33,7 +33,7 @@ func newWorker(w *pipelinetest.Warehouse, o *pipelinetest.Offsets, limits pipeli
 	sink := &pipelinetest.Sink{Warehouse: w}
 	return &pipeline.Worker{
 		Partition: partition, Processors: []pipeline.Processor{eventEach{}}, Sink: sink, Publisher: &pipelinetest.Publisher{},
-		Offsets: o, Limits: limits, Now: time.Now, High: func() int64 { return 0 }, Log: zap.NewNop(), Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
+		Offsets: o, Limits: limits, Now: time.Now, End: new(pipeline.EndOffset), Log: zap.NewNop(), Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
 	}, sink
 }
 
@@ -78,7 +78,7 @@ func TestWorkerIsPatientWhileItLags(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		warehouse, offsets := pipelinetest.NewWarehouse(), pipelinetest.NewOffsets()
 		w, _ := newWorker(warehouse, offsets, pipeline.Limits{Rows: 100, Bytes: 1 << 20, Interval: time.Second})
-		w.High = func() int64 { return 4 }
+		w.End.Seen(4)
 		in := make(chan *pipeline.Batch, 1)
 		done := make(chan error)
 		go func() { done <- w.Run(t.Context(), in, 0, nil) }()
@@ -302,7 +302,7 @@ func TestProgress(t *testing.T) {
 		w, sink := newWorker(warehouse, offsets, pipeline.Limits{Rows: 2, Bytes: 1 << 20, Interval: time.Second})
 		reg := prometheus.NewRegistry()
 		w.Metrics = pipeline.NewMetrics(reg)
-		w.High = func() int64 { return 12 }
+		w.End.Seen(12)
 		var away atomic.Bool
 		away.Store(true)
 		sink.Fail = func(bool) error {
@@ -405,4 +405,37 @@ func TestWorkerDoesNotWaitForRoomWithAPlan(t *testing.T) {
 	if n := len(warehouse.Offsets()); n != 9 {
 		t.Errorf("%d rows are stored, want 9", n)
 	}
+}
+
+// TestIdleWatermark: a partition follows the clock when it is known to be read to its end as of then, and not before.
+func TestIdleWatermark(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := newWorker(pipelinetest.NewWarehouse(), pipelinetest.NewOffsets(), pipeline.Limits{Rows: 1, Bytes: 1 << 20, Interval: time.Second})
+		var reached atomic.Int64
+		w.Watermark = func(_ context.Context, _ pipeline.TopicPartition, _ int64, t time.Time) error {
+			if !t.IsZero() {
+				reached.Store(t.Unix())
+			}
+			return nil
+		}
+		in, ctx := make(chan *pipeline.Batch, 1), t.Context()
+		go func() { _ = w.Run(ctx, in, 10, nil) }()
+		in <- batch(10, 11)
+		time.Sleep(1500 * time.Millisecond) // the watermark is that of the records
+		step := func(what string, end int64, asked time.Time, moves bool) {
+			t.Helper()
+			before := reached.Load()
+			w.End.Asked(end, asked)
+			time.Sleep(10 * time.Second)
+			if moved := reached.Load() > before; moved != moves {
+				t.Errorf("%s: the watermark moves: %v, want %v", what, moved, moves)
+			}
+		}
+		late := time.Now().Add(time.Hour)
+		step("asked before it was quiet", 12, time.Now(), false)
+		step("there is more", 13, late, false)
+		in <- batch(12, 13)
+		step("read to its end", 13, late, true)
+		step("asked before", 13, time.Now().Add(-time.Minute), false)
+	})
 }

@@ -82,3 +82,49 @@ func TestConsumerKeepsItsBudget(t *testing.T) {
 		t.Errorf("%d bytes are under way after the end", left)
 	}
 }
+
+// TestConsumerGivesItsBudgetBack: what waits for workers that lose their partitions is no longer under way.
+func TestConsumerGivesItsBudgetBack(t *testing.T) {
+	cfg := broker(t)
+	producer := client(t, cfg, kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
+	budget, tried := pipeline.NewBudget(64<<20), make(chan struct{}, 10_000)
+	c, err := NewConsumer(cfg, "instance", budget, func(pipeline.TopicPartition) (*pipeline.Worker, error) {
+		return &pipeline.Worker{
+			Processors: []pipeline.Processor{eventEach{}}, Publisher: &pipelinetest.Publisher{},
+			Sink: &pipelinetest.Sink{Warehouse: pipelinetest.NewWarehouse(), Fail: func(bool) error {
+				tried <- struct{}{}
+				return errors.New("connection refused")
+			}},
+			Limits: pipeline.Limits{Rows: 1, Bytes: 1 << 30, Interval: time.Hour}, Now: time.Now, Log: zap.NewNop(),
+			Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
+		}, nil
+	}, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.drain = time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	const size = 500
+	send := func() {
+		for range 3 {
+			if err := producer.ProduceSync(t.Context(), &kgo.Record{Topic: "raw", Value: make([]byte, size)}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	send()
+	<-tried
+	waitFor(t, "batches that wait for a worker", func() bool {
+		send()
+		return budget.Used() > 6*(size+recordBytes)
+	})
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if left := budget.Used(); left != 0 {
+		t.Errorf("%d bytes are under way after the end", left)
+	}
+}

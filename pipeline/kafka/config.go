@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
@@ -67,6 +68,7 @@ func (c Config) options(log *zap.Logger) ([]kgo.Opt, error) {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...),
 		kgo.ClientID("tocsin"),
+		kgo.MetadataMinAge(time.Second), // the client waits that long after each refusal of a broker that no longer leads a partition
 		kgo.WithLogger(kzap.New(log.Named("kafka"), kzap.Level(kgo.LogLevelWarn))),
 	}
 	if err := errors.Join(c.Check(), c.TLS.Check()); err != nil {

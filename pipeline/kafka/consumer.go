@@ -24,13 +24,14 @@ import (
 // Consumer is the ingest role's member of the consumer group. It runs one worker a partition and moves records to it, in
 // two goroutine hops: the poll loop and the worker.
 type Consumer struct {
-	client          *kgo.Client
-	cfg             Config
-	group, instance string
-	start           func(pipeline.TopicPartition) (*pipeline.Worker, error)
-	log             *zap.Logger
-	budget          *pipeline.Budget
-	drain           time.Duration // how long workers may store what they hold when their partitions move on or the process ends
+	client *kgo.Client // of one membership: a member that the group had out joins again with another
+	opts   []kgo.Opt
+	cfg    Config
+	group  string
+	start  func(pipeline.TopicPartition) (*pipeline.Worker, error)
+	log    *zap.Logger
+	budget *pipeline.Budget
+	drain  time.Duration // how long workers may store what they hold when their partitions move on or the process ends
 
 	mu     sync.Mutex // guards parts: callbacks and the poll loop take turns
 	parts  map[topicPartition]*partition
@@ -51,7 +52,7 @@ type partition struct {
 	queued atomic.Int32
 	bytes  atomic.Int64 // of what is queued
 	paused atomic.Bool
-	high   atomic.Int64 // offset behind the newest record, as of the last fetch
+	end    pipeline.EndOffset
 }
 
 // queueBatches bounds what waits for a worker; a partition whose queue is full is not fetched until it is empty again.
@@ -79,15 +80,14 @@ func NewConsumer(cfg Config, instance string, budget *pipeline.Budget, start fun
 		return nil, err
 	}
 	c := &Consumer{
-		cfg: cfg, budget: budget, group: cfg.Group + "-ingest", instance: instance, start: start, log: log, drain: drainTime, parts: map[topicPartition]*partition{},
-		failed: make(chan error, 1),
+		cfg: cfg, budget: budget, group: cfg.Group + "-ingest", start: start, log: log, drain: drainTime, parts: map[topicPartition]*partition{},
 	}
 	topics, regex := cfg.subscription(AlertsStateTopic, ControlTopic, GrowthTopic, DeadLetterTopic)
 	if regex {
 		opts = append(opts, kgo.ConsumeRegex())
 	}
 	opts = append(opts, cfg.member(c.group, instance, kgo.CooperativeStickyBalancer(), kgo.StickyBalancer())...)
-	c.client, err = kgo.NewClient(append(opts,
+	c.opts = append(opts,
 		kgo.ConsumeTopics(topics...),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -100,20 +100,38 @@ func NewConsumer(cfg Config, instance string, budget *pipeline.Budget, start fun
 		kgo.OnPartitionsAssigned(c.assigned),
 		kgo.OnPartitionsRevoked(c.revoked),
 		kgo.OnPartitionsLost(c.lost),
-	)...)
-	if err != nil {
-		return nil, fmt.Errorf("kafka consumer: %w", err)
+	)
+	return c, c.join()
+}
+
+// join makes the client, which joins the group by itself.
+func (c *Consumer) join() (err error) {
+	c.failed = make(chan error, 1)
+	if c.client, err = kgo.NewClient(c.opts...); err != nil {
+		return fmt.Errorf("kafka consumer: %w", err)
 	}
-	return c, nil
+	return nil
 }
 
 // Run polls until ctx ends, a worker fails for good, or the client does. On its way out it lets the workers store what
-// they hold: what was read is stored or not committed.
-func (c *Consumer) Run(ctx context.Context) (err error) {
-	defer c.client.Close()
-	defer func() {
-		leave(c.client, c.cfg, c.group, c.instance, fenced(err) || fenced(context.Cause(ctx)), c.log)
-	}()
+// they hold: what was read is stored or not committed. A member that the group had out joins again.
+func (c *Consumer) Run(ctx context.Context) error {
+	for {
+		err := c.poll(ctx)
+		leave(c.client, c.cfg, c.group, c.log)
+		c.client.Close()
+		if !errors.Is(err, errTaken) || ctx.Err() != nil {
+			return err
+		}
+		c.log.Warn("joins the group again", zap.String("group", c.group), zap.Error(err))
+		if err := c.join(); err != nil {
+			return err
+		}
+	}
+}
+
+// poll moves what comes to the workers.
+func (c *Consumer) poll(ctx context.Context) error {
 	polling, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() { // a worker may fail while there is nothing to poll
@@ -123,6 +141,7 @@ func (c *Consumer) Run(ctx context.Context) (err error) {
 		case <-polling.Done():
 		}
 	}()
+	go c.look(polling)
 	for {
 		c.budget.Wait(polling) // heartbeats and rebalances go on meanwhile
 		fetches := c.client.PollRecords(polling, pollRecords)
@@ -162,21 +181,15 @@ func halts(err error) bool {
 	return !kafkaErr.Retriable
 }
 
-// fenced reports whether an error, of this member or of another one of the process, is that somebody else has the process' name:
-// a broker that goes by the name alone would have the other one out if this one left.
-func fenced(err error) bool {
-	return errors.Is(err, kerr.FencedInstanceID) || errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.ProducerFenced) || errors.Is(err, errTaken)
-}
-
 // leave lets the partitions go and takes this member out of its group. The client itself would let one that has a name keep
 // its partitions until the session ends, so that a restart finds them again. But a process that ends cleanly may not come
-// back, and a moment's rebalance is cheaper than partitions that nobody reads. Only a crash keeps its place, and one that was
-// fenced: the place is another's.
-func leave(client *kgo.Client, cfg Config, group, instance string, fenced bool, log *zap.Logger) {
+// back, and a moment's rebalance is cheaper than partitions that nobody reads. Only a crash keeps its place. The member goes
+// by the id that the group gave it and not by its name, which may be another process' by now.
+func leave(client *kgo.Client, cfg Config, group string, log *zap.Logger) {
 	id, _ := client.GroupMetadata()
 	client.AllowRebalance()
 	client.LeaveGroup()
-	if id == "" || fenced || cfg.Protocol == "consumer" {
+	if id == "" || cfg.Protocol == "consumer" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -184,7 +197,7 @@ func leave(client *kgo.Client, cfg Config, group, instance string, fenced bool, 
 	req := kmsg.NewPtrLeaveGroupRequest()
 	req.Group = group
 	member := kmsg.NewLeaveGroupRequestMember()
-	member.MemberID, member.InstanceID = id, &instance
+	member.MemberID = id
 	req.Members = append(req.Members, member)
 	if _, err := req.RequestWith(ctx, client); err != nil {
 		log.Warn("leave group", zap.String("group", group), zap.Error(err))
@@ -221,7 +234,7 @@ func (c *Consumer) dispatch(topic string, fetched *kgo.FetchPartition) {
 		size += recordBytes + int64(len(r.Key)+len(r.Value))
 	}
 	c.budget.Take(size)
-	p.high.Store(fetched.HighWatermark)
+	p.end.Seen(fetched.HighWatermark)
 	// Pause before the batch is handed over: its release is what resumes.
 	queued, waiting := p.queued.Add(1), p.bytes.Add(size)
 	if (queued >= queueBatches || c.budget.Much(waiting)) && p.paused.CompareAndSwap(false, true) {
@@ -277,8 +290,8 @@ func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, assigned ma
 			workerCtx, cancel := context.WithCancel(context.Background()) // ends by revoked and lost, not with the poll
 			p := &partition{id: tp.ID, in: make(chan *pipeline.Batch, queueBatches+1), cancel: cancel, done: make(chan struct{})}
 			end, _ := known.ends.Lookup(topic, n)
-			p.high.Store(end.Offset)
-			w.High = p.high.Load
+			p.end.Seen(end.Offset)
+			w.End = &p.end
 			c.parts[key] = p
 			go func() {
 				defer close(p.done)
@@ -290,6 +303,55 @@ func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, assigned ma
 				}
 			}()
 			c.log.Debug("partition assigned", zap.String("topic", topic), zap.Int32("partition", n), zap.Int64("offset", next), zap.Bool("planned", plan != nil))
+		}
+	}
+}
+
+// lookEvery is how often the brokers are asked where partitions end.
+const lookEvery = time.Second
+
+// look asks where the partitions end, until ctx ends. Fetches say that as well, but not of partitions that are paused, and a
+// client does not tell of fetches that bring nothing: a partition whose fetches fail looks idle.
+func (c *Consumer) look(ctx context.Context) {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		req, at := kmsg.NewPtrListOffsetsRequest(), time.Now()
+		req.ReplicaID = -1
+		topics := map[string]*kmsg.ListOffsetsRequestTopic{}
+		c.mu.Lock()
+		parts := maps.Clone(c.parts)
+		c.mu.Unlock()
+		for key := range parts {
+			t := topics[key.topic]
+			if t == nil {
+				t = &kmsg.ListOffsetsRequestTopic{Topic: key.topic}
+				topics[key.topic] = t
+			}
+			p := kmsg.NewListOffsetsRequestTopicPartition()
+			p.Partition, p.Timestamp = key.partition, -1 // the end
+			t.Partitions = append(t.Partitions, p)
+		}
+		for _, t := range topics {
+			req.Topics = append(req.Topics, *t)
+		}
+		for _, shard := range c.client.RequestSharded(ctx, req) {
+			resp, ok := shard.Resp.(*kmsg.ListOffsetsResponse)
+			if shard.Err != nil || !ok {
+				continue // what is not known moves nothing
+			}
+			for _, t := range resp.Topics {
+				for _, p := range t.Partitions {
+					if part := parts[topicPartition{t.Topic, p.Partition}]; part != nil && p.ErrorCode == 0 {
+						part.end.Asked(p.Offset, at)
+					}
+				}
+			}
 		}
 	}
 }
@@ -346,6 +408,22 @@ func (c *Consumer) stop(gone map[string][]int32, end func(*partition)) {
 	defer late.Stop()
 	for _, p := range stopping {
 		<-p.done
+		p.release()
+	}
+}
+
+// release gives back what still waits for a worker that has ended; nobody hands it more by now.
+func (p *partition) release() {
+	for {
+		select {
+		case b, ok := <-p.in:
+			if !ok {
+				return
+			}
+			b.Release()
+		default:
+			return
+		}
 	}
 }
 
@@ -392,7 +470,7 @@ type ownership struct {
 }
 
 // errTaken is of a member that the group has taken out and, without a word of that, in again under another id: the client does so
-// where it hears of it from a join. What it had may have had other owners in between.
+// where it hears of it from a join. What it had may have had other owners in between: it joins again, and begins where the group stands.
 var errTaken = errors.New("the group has had this member out; its partitions may have had another owner since they were read")
 
 // Commit implements pipeline.Offsets.

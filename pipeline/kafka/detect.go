@@ -23,17 +23,17 @@ import (
 // transaction: the records that were read, those they led to, the changelog of the state, and the offsets. The state of a
 // partition is restored from its changelog by whoever takes it over.
 type Detect struct {
-	session *kgo.GroupTransactSession
+	session *kgo.GroupTransactSession // of one membership: a member that the group had out joins again with another
+	opts    []kgo.Opt
 	stage   stage
 	log     *zap.Logger
 	now     func() time.Time
 	source  string
 
-	group, instance string
-
 	// Tracer gets a span for each transaction; nil for no traces. It is set before Run.
 	Tracer trace.Tracer
 
+	group  string
 	cfg    Config
 	states map[int32]member
 	gone   chan map[string][]int32
@@ -93,8 +93,7 @@ func newStage(cfg Config, instance string, now func() time.Time, log *zap.Logger
 		return nil, err
 	}
 	d := &Detect{
-		stage: st, cfg: cfg, group: cfg.Group + "-" + st.name, instance: instance, log: log.Named(st.name), now: now, source: "tocsin/" + instance,
-		states: map[int32]member{}, gone: make(chan map[string][]int32, 16), owned: map[int32]string{},
+		stage: st, cfg: cfg, group: cfg.Group + "-" + st.name, log: log.Named(st.name), now: now, source: "tocsin/" + instance,
 	}
 	leave := func(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
 		d.disown(gone)
@@ -105,7 +104,7 @@ func newStage(cfg Config, instance string, now func() time.Time, log *zap.Logger
 	} else {
 		opts = append(opts, cfg.member(d.group, instance, kgo.CooperativeStickyBalancer(), kgo.StickyBalancer())...)
 	}
-	d.session, err = kgo.NewGroupTransactSession(append(opts,
+	d.opts = append(opts,
 		kgo.TransactionalID(d.group+"-"+instance),
 		kgo.TransactionTimeout(transactionTimeout),
 		kgo.ConsumeTopics(st.topics...),
@@ -119,11 +118,17 @@ func newStage(cfg Config, instance string, now func() time.Time, log *zap.Logger
 		kgo.OnPartitionsAssigned(d.own),
 		kgo.OnPartitionsRevoked(leave),
 		kgo.OnPartitionsLost(leave),
-	)...)
-	if err != nil {
-		return nil, fmt.Errorf("kafka %s: %w", st.name, err)
+	)
+	return d, d.join()
+}
+
+// join makes the client, which joins the group by itself. What was known of partitions before was another member's.
+func (d *Detect) join() (err error) {
+	d.states, d.gone, d.owned = map[int32]member{}, make(chan map[string][]int32, 16), map[int32]string{}
+	if d.session, err = kgo.NewGroupTransactSession(d.opts...); err != nil {
+		return fmt.Errorf("kafka %s: %w", d.stage.name, err)
 	}
-	return d, nil
+	return nil
 }
 
 // own notes which partitions are this member's.
@@ -156,12 +161,24 @@ func (d *Detect) taken(partitions map[int32][]*kgo.Record, member string) error 
 	return nil
 }
 
-// Run works until ctx ends or a transaction fails for good.
-func (d *Detect) Run(ctx context.Context) (err error) {
-	defer d.session.Close()
-	defer func() {
-		leave(d.session.Client(), d.cfg, d.group, d.instance, fenced(err) || fenced(context.Cause(ctx)), d.log)
-	}()
+// Run works until ctx ends or a transaction fails for good. A member that the group had out joins again.
+func (d *Detect) Run(ctx context.Context) error {
+	for {
+		err := d.work(ctx)
+		leave(d.session.Client(), d.cfg, d.group, d.log)
+		d.session.Close()
+		if !errors.Is(err, errTaken) || ctx.Err() != nil {
+			return err
+		}
+		d.log.Warn("joins the group again", zap.String("group", d.group), zap.Error(err))
+		if err := d.join(); err != nil {
+			return err
+		}
+	}
+}
+
+// work goes from round to round.
+func (d *Detect) work(ctx context.Context) error {
 	// Asking for the producer's id ends the transaction that a crash of this instance left open. The client would ask at the
 	// first Begin, and until the transaction's end the group does not say where its partitions stand: a wait of 30 s.
 	if _, _, err := d.session.Client().ProducerID(ctx); halts(err) {
@@ -248,7 +265,7 @@ func (d *Detect) round(ctx context.Context, fetches kgo.Fetches, tick bool) (err
 	for p, records := range partitions {
 		_, work := pipeline.Begin(ctx, d.Tracer, "work", trace.WithAttributes(
 			attribute.Int("messaging.destination.partition.id", int(p)), attribute.Int("messaging.batch.message_count", len(records))))
-		err := d.work(ctx, p, records, produce)
+		err := d.take(ctx, p, records, produce)
 		pipeline.End(work, err)
 		failure = errors.Join(failure, err)
 	}
@@ -277,8 +294,8 @@ func (d *Detect) round(ctx context.Context, fetches kgo.Fetches, tick bool) (err
 	return nil
 }
 
-// work gives a partition's records to its state, and produces what comes of them.
-func (d *Detect) work(ctx context.Context, partition int32, records []*kgo.Record, produce func(*kgo.Record)) error {
+// take gives a partition's records to its state, and produces what comes of them.
+func (d *Detect) take(ctx context.Context, partition int32, records []*kgo.Record, produce func(*kgo.Record)) error {
 	state, ok := d.states[partition]
 	if !ok {
 		var err error

@@ -14,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/tocsin-project/tocsin/pipeline"
 	"github.com/tocsin-project/tocsin/pipeline/pipelinetest"
@@ -152,6 +154,76 @@ func TestFaultsOfDetect(t *testing.T) {
 				}
 			}
 		})
+}
+
+// TestMemberThatWasOutJoinsAgain: the group forgets its members, which hear of it from a join only. What they had may have had
+// other owners; they go on by themselves from where the group stands.
+func TestMemberThatWasOutJoinsAgain(t *testing.T) {
+	cfg, cluster := brokers(t)
+	core, logs := observer.New(zap.WarnLevel)
+	log := zap.New(core)
+	warehouse := pipelinetest.NewWarehouse() // of the one partition that is written to
+	consumer, err := NewConsumer(cfg, "instance", nil, func(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
+		w := &pipeline.Worker{
+			Processors: []pipeline.Processor{eventEach{}}, Sink: &pipelinetest.Sink{Warehouse: pipelinetest.NewWarehouse()}, Publisher: &pipelinetest.Publisher{},
+			Limits: pipeline.Limits{Rows: 20, Bytes: 1 << 20, Interval: 20 * time.Millisecond}, Now: time.Now, Log: log,
+			Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
+		}
+		if tp.Topic == "raw" && tp.Partition == 0 {
+			w.Sink = &pipelinetest.Sink{Warehouse: warehouse}
+		}
+		return w, nil
+	}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	detect, err := NewDetect(cfg, "instance", func() pipeline.Correlator { return newTally() }, time.Now, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, ctx := errgroup.WithContext(t.Context())
+	ctx, cancel := context.WithCancel(ctx)
+	g.Go(func() error { return consumer.Run(ctx) })
+	g.Go(func() error { return detect.Run(ctx) })
+
+	producer := client(t, cfg, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	reader := client(t, cfg, kgo.ConsumeTopics(DeskTopic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
+	sent, alerts := 0, 0
+	produce := func(count int) {
+		for range count {
+			s := pipeline.Signal{Kind: pipeline.SignalMatch, Key: "key", Offset: int64(sent), Time: time.Now(), Ingest: time.Now()}
+			sent++
+			if err := producer.ProduceSync(ctx, &kgo.Record{Topic: "raw", Value: []byte("x")}, &kgo.Record{Topic: SignalsTopic, Value: pipeline.AppendSignal(nil, &s)}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	all := func() bool { // every third signal of a key is an alert, and the alert is answered by another
+		poll, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		defer cancel()
+		alerts += reader.PollFetches(poll).NumRecords()
+		return ctx.Err() != nil || len(warehouse.Offsets()) == sent && alerts == 2*(sent/3)
+	}
+	produce(60)
+	waitFor(t, "the first records", all)
+	for _, group := range []string{"tocsin-ingest", "tocsin-detect"} {
+		cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Group: group, Err: kerr.UnknownMemberID, Count: 1})
+		cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: group, Err: kerr.RebalanceInProgress, Count: 1})
+	}
+	waitFor(t, "both to join again", func() bool {
+		produce(3)
+		return ctx.Err() != nil || logs.FilterMessage("joins the group again").Len() == 2
+	})
+	waitFor(t, "all records", all)
+	cancel()
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for offset, n := range warehouse.Offsets() {
+		if n != 1 {
+			t.Errorf("offset %d is stored %d times", offset, n)
+		}
+	}
 }
 
 // sweep runs a test for each kind of request with each error, against a broker of its own.

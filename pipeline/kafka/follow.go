@@ -50,7 +50,7 @@ func Follow(ctx context.Context, cfg Config, name, instance string, deliver func
 		return fmt.Errorf("kafka bridge %s: %w", name, err)
 	}
 	defer client.CloseAllowingRebalance()
-	defer leave(client, cfg, group, instance, false, log)
+	defer leave(client, cfg, group, log)
 	refreshed := time.Now()
 	for ctx.Err() == nil {
 		poll, cancel := context.WithTimeout(ctx, refreshEvery)

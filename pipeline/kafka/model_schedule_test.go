@@ -126,7 +126,7 @@ func schedule(rng *rand.Rand) []op {
 			})
 		case 5:
 			add("signals cannot be produced for a while", func(m *model) {
-				m.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: SignalsTopic, Err: kerr.NotLeaderForPartition, Count: 6})
+				m.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: SignalsTopic, Err: kerr.NotLeaderForPartition, Count: 20})
 			})
 			fallthrough
 		case 6:

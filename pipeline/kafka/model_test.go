@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
@@ -222,7 +223,9 @@ func (p *process) dial(dial func(context.Context, string, string) (net.Conn, err
 func (m *model) config(dial func(context.Context, string, string) (net.Conn, error)) Config {
 	cfg := DefaultConfig()
 	cfg.Brokers, cfg.Topics, cfg.Partitions = m.cluster.ListenAddrs(), []string{"raw"}, modelPartitions
-	cfg.more = []kgo.Opt{kgo.Dialer(dial), kgo.WithDecompressor(unbubbled{}), kgo.SessionTimeout(modelSession), kgo.HeartbeatInterval(time.Second)}
+	cfg.more = []kgo.Opt{kgo.Dialer(dial), kgo.WithDecompressor(unbubbled{}), kgo.SessionTimeout(modelSession), kgo.HeartbeatInterval(time.Second),
+		// Short, for the simulated group puts the end of a rebalance off with each member that asks again.
+		kgo.RebalanceTimeout(modelSession / 2)}
 	return cfg
 }
 
@@ -544,6 +547,45 @@ func (m *model) found() []string {
 	return describe(m.last)
 }
 
+// expire has members out whose process is dead. Kafka does so when their session is over; the simulated group never does where
+// the connection broke while they were waiting for others to join.
+func (m *model) expire() {
+	for _, group := range []string{"tocsin-ingest", "tocsin-detect"} {
+		info := m.cluster.GroupInfo(group)
+		if info == nil {
+			continue
+		}
+		req := kmsg.NewPtrLeaveGroupRequest()
+		req.Group = group
+		for _, member := range info.Members {
+			if m.alive(*member.InstanceID) {
+				continue
+			}
+			gone := kmsg.NewLeaveGroupRequestMember()
+			gone.MemberID = member.MemberID
+			req.Members = append(req.Members, gone)
+		}
+		if len(req.Members) == 0 {
+			continue
+		}
+		if _, err := req.RequestWith(context.Background(), m.producer); err != nil {
+			panic(err)
+		}
+	}
+}
+
+func (m *model) alive(name string) bool {
+	m.mu.Lock()
+	p := m.running[name]
+	m.mu.Unlock()
+	if p == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.dead
+}
+
 // settle waits until all is as it should be, for longer than anything may take: the group waits for a session's end, and
 // for that of a transaction that a crash left open.
 func (m *model) settle() {
@@ -555,6 +597,7 @@ func (m *model) settle() {
 			panic(err)
 		}
 		want := m.oracle()
+		m.expire()
 		for range 20 {
 			if len(m.stored()) == 0 && slices.Equal(m.found(), want) {
 				time.Sleep(3 * time.Second) // for what comes twice
