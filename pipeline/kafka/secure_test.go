@@ -55,10 +55,11 @@ func ask(t *testing.T, cfg Config) (said string, err error) {
 // TestLogins: each way to log in lets in who has the secret, over TLS, and nobody else; and no secret is said.
 func TestLogins(t *testing.T) {
 	authority := pipelinetest.NewAuthority(t)
+	server := authority.Server(false)
 	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
 		t.Run(mechanism, func(t *testing.T) {
 			t.Parallel()
-			cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.TLS(authority.Server(false)), kfake.Superuser(mechanism, "tocsin", "bell-secret"))
+			cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.TLS(server.Clone()), kfake.Superuser(mechanism, "tocsin", "bell-secret"))
 			if err != nil {
 				t.Fatal(err)
 			}
