@@ -17,6 +17,8 @@ import (
 // it, alarms the detector would have given sooner.
 const alarmScore = 0.5
 
+var every = flag.Duration("every", 0, "feed samples in between as well, so far apart; 0 feeds those that are there, 5 minutes apart")
+
 var curve = []float64{0.40, 0.45, alarmScore, 0.55, 0.60, 0.65, 0.70, 0.75}
 
 func main() {

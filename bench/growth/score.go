@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"slices"
 	"strings"
@@ -24,12 +25,13 @@ type line struct {
 	eta float64
 }
 
-// run gives the alarm lines of a rule over a database: one when it begins, one with the first
+// run gives the alarm lines of a rule over a database, and how many samples it saw: one when it begins, one with the first
 // forecast, one every six hours while it lasts.
-func run(r rule, db *database) (lines []line) {
+func run(r rule, db *database) (lines []line, n int) {
 	var last int64
 	forecast := false
-	for _, s := range db.samples {
+	for s := range db.readings() {
+		n++
 		alarm, eta := r.observe(s)
 		ts := s.Time.Unix()
 		if !alarm {
@@ -39,7 +41,33 @@ func run(r rule, db *database) (lines []line) {
 			lines = append(lines, line{ts, eta})
 		}
 	}
-	return lines
+	return lines, n
+}
+
+// readings yields the samples, and with -every those between them: a straight line from one to the next, but over gaps,
+// restarts and what shrinks.
+func (db *database) readings() iter.Seq[detect.GrowthSample] {
+	return func(yield func(detect.GrowthSample) bool) {
+		for i, s := range db.samples {
+			if i > 0 && *every > 0 {
+				a := db.samples[i-1]
+				whole := s.Time.Sub(a.Time)
+				rises := a.Size > 0 && s.Size >= a.Size && s.Commits >= a.Commits && s.FailedLogins >= a.FailedLogins && s.FailedTests >= a.FailedTests && s.NetIn >= a.NetIn
+				for at := *every; rises && whole <= step*time.Second && at < whole; at += *every {
+					part := float64(at) / float64(whole)
+					between := func(a, b float64) float64 { return math.Floor(a + part*(b-a)) }
+					if !yield(detect.GrowthSample{Time: a.Time.Add(at), Size: math.Floor((a.Size+part*(s.Size-a.Size))/db.extent) * db.extent, Rows: between(a.Rows, s.Rows),
+						Commits: between(a.Commits, s.Commits), FailedLogins: between(a.FailedLogins, s.FailedLogins),
+						FailedTests: between(a.FailedTests, s.FailedTests), NetIn: between(a.NetIn, s.NetIn)}) {
+						return
+					}
+				}
+			}
+			if !yield(s) {
+				return
+			}
+		}
+	}
 }
 
 // tally gathers the figures of one rule over many databases.
@@ -189,9 +217,9 @@ func measure(name string, newRule func(*database) rule, worlds []*world) *tally 
 		for _, db := range w.dbs {
 			r := newRule(db)
 			start := cpuTime()
-			lines := run(r, db)
+			lines, samples := run(r, db)
 			spent += cpuTime() - start
-			n += len(db.samples)
+			n += samples
 			t.add(db, lines)
 		}
 	}

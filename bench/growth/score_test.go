@@ -67,7 +67,8 @@ func TestRunGrowthWritesTheLinesThatAreScored(t *testing.T) {
 		for _, s := range db.samples {
 			fmt.Fprintf(&in, "%d,%s,%.0f,%.0f,%.0f,%.0f,%.0f,%.0f\n", s.Time.Unix(), db.name, s.Size, s.Rows, s.Commits, s.FailedLogins, s.FailedTests, s.NetIn)
 		}
-		for _, l := range run(newOurs(0.5)(db), db) {
+		lines, _ := run(newOurs(0.5)(db), db)
+		for _, l := range lines {
 			fmt.Fprintf(&want, "%d,%s", l.ts, db.name)
 			if l.eta > 0 {
 				fmt.Fprintf(&want, ",%.0f", l.eta)

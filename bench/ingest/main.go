@@ -229,7 +229,7 @@ func (j *job) once(ctx context.Context, dir string) (r run, err error) {
 		select {
 		case err := <-ended:
 			return r, fmt.Errorf("tocsin ended: %w", err)
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(250 * time.Millisecond): // asked more often, the count itself would cost the server seconds a million
 		}
 		var rows uint64
 		if err := db.QueryRow(ctx, "SELECT count() FROM events").Scan(&rows); err != nil {

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// profile writes what the process does for some seconds, and what it holds then. Of several runs the last one's remain.
+// profile writes what the process does for half a minute, for which a run needs a million records, and what it holds then. Of several runs the last one's remain.
 func profile(admin string) {
 	time.Sleep(2 * time.Second) // it connects, and reads the groups' state
-	for path, file := range map[string]string{"profile?seconds=8": *prof, "heap": *prof + ".heap"} {
+	for path, file := range map[string]string{"profile?seconds=30": *prof, "heap": *prof + ".heap"} {
 		if err := download("http://"+admin+"/debug/pprof/"+path, file); err != nil {
 			fmt.Fprintln(os.Stderr, "ingest: profile:", err)
 		}
