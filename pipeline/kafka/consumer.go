@@ -62,7 +62,7 @@ const queueBatches = 4
 const recordBytes = 400
 
 // fetchBytes bounds what one broker sends ahead, compressed, of all partitions. It waits outside the budget.
-const fetchBytes = 8 << 20
+const fetchBytes = 3 << 20
 
 // pollRecords bounds one poll, and so a batch.
 const pollRecords = 4096
@@ -93,7 +93,7 @@ func NewConsumer(cfg Config, instance string, budget *pipeline.Budget, start fun
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxBytes(fetchBytes),
-		kgo.FetchMaxPartitionBytes(1<<20),
+		kgo.FetchMaxPartitionBytes(512<<10),
 		kgo.MaxDecompressBatchBytes(128<<20),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
