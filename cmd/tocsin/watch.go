@@ -21,6 +21,7 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline/bridge"
 	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
 	"github.com/tocsin-project/tocsin/pipeline/kafka"
+	"github.com/tocsin-project/tocsin/processors/enrich"
 )
 
 // WatchConfig says how tocsin watches itself.
@@ -62,8 +63,17 @@ type watch struct {
 	untold   map[string]*pipeline.Alert // what some bridge does not have yet
 	over     []*pipeline.Alert          // what the topic has not been told that it is over
 
+	policies map[string]enrich.Policy // opt-outs at the last look; nil before the first
+	audit    []policyChange           // what the topic has not been told of them
+
 	counts        []counts // of the looks of watchRecent, oldest first
 	asked, backup time.Time
+}
+
+// policyChange is an opt-out that is another one than at the look before.
+type policyChange struct {
+	enrich.Policy
+	how string // in force (at the start), added, changed, removed
 }
 
 // counts are what was read, and what of it became dead letters, until a moment.
@@ -198,6 +208,7 @@ func (w *watch) run(ctx context.Context, a *app, gather prometheus.Gatherer) err
 		}
 		w.note(wrong, now)
 		w.tell(ctx)
+		w.compare(a.enricher.OptOuts())
 		if w.topic != "" && sender == nil {
 			var err error
 			if sender, err = kafka.NewSender(ctx, a.cfg.Kafka, []string{w.topic}, w.log); err != nil {
@@ -210,7 +221,7 @@ func (w *watch) run(ctx context.Context, a *app, gather prometheus.Gatherer) err
 				err = sender.Send(ctx, w.topic, &pipeline.Record{Key: []byte(w.instance), Value: record})
 			}
 			if err == nil {
-				w.over = nil
+				w.over, w.audit = nil, nil
 			} else if ctx.Err() == nil {
 				w.log.Warn("watch", zap.Error(err))
 			}
@@ -247,6 +258,34 @@ func (a *app) wrong(ctx context.Context) map[string]string {
 		note("replicas", fmt.Errorf("a replica is %v behind, and %d tables are read only", state.Delay, state.ReadOnly))
 	}
 	return wrong
+}
+
+// compare notes which opt-outs have changed: who lets evidence vanish leaves a trace.
+func (w *watch) compare(list []enrich.Policy) {
+	before, now := w.policies, map[string]enrich.Policy{}
+	said := func(p enrich.Policy, how string) {
+		w.log.Info("opt-out policy", zap.String("policy", p.ID), zap.String("is", how), zap.String("owner", p.Owner), zap.String("reason", p.Reason))
+		w.audit = append(w.audit, policyChange{p, how})
+	}
+	for _, p := range list {
+		now[p.ID] = p
+		switch old, known := before[p.ID]; {
+		case before == nil:
+			said(p, "in force")
+		case !known:
+			said(p, "added")
+		case old != p:
+			said(p, "changed")
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(before)) {
+		if _, still := now[id]; !still {
+			said(before[id], "removed")
+		}
+	}
+	if w.policies = now; w.topic == "" {
+		w.audit = nil // the log has it
+	}
 }
 
 // unsaved tells how old the last good backup is, where it is too old.
@@ -327,7 +366,16 @@ type cloudEvent struct {
 	Data        map[string]any `json:"data"`
 }
 
-// events returns a record with a heartbeat, the process's figures, and an event for each thing that is wrong or over.
+// moment writes a time that may be none.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Format(time.RFC3339)
+}
+
+// events returns a record with a heartbeat, the process's figures, an event for each thing that is wrong or over, and one for each
+// opt-out that has changed.
 func (w *watch) events(families []*dto.MetricFamily, now time.Time) ([]byte, error) {
 	var batch []cloudEvent
 	add := func(kind, name string, data map[string]any) {
@@ -349,6 +397,10 @@ func (w *watch) events(families []*dto.MetricFamily, now time.Time) ([]byte, err
 	}
 	for _, a := range w.over {
 		said("alert.resolved", a)
+	}
+	for i, p := range w.audit {
+		add("policy.changed", fmt.Sprint(i, " ", p.ID), map[string]any{"title": "opt-out " + p.ID + " is " + p.how, "actor": p.Owner, "reason": p.Reason,
+			"policy.id": p.ID, "policy.change": p.how, "policy.until": moment(p.Until)})
 	}
 	return json.Marshal(batch)
 }

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/tocsin-project/tocsin/pipeline"
 	"github.com/tocsin-project/tocsin/pipeline/bridge"
+	"github.com/tocsin-project/tocsin/processors/enrich"
 	"github.com/tocsin-project/tocsin/processors/parse"
 )
 
@@ -167,6 +170,55 @@ func TestWatchMeasures(t *testing.T) {
 		got := strings.Join(slices.Sorted(maps.Keys(w.measured(gathered(t, reg), now))), ", ")
 		if got != step.want {
 			t.Errorf("%+v: wrong are %q", step, got)
+		}
+	}
+}
+
+// TestWatchAuditsOptOuts: a policy that comes, changes or goes is an event with who answers for it, and one that stays is none
+// (R49). What it is about is in no event.
+func TestWatchAuditsOptOuts(t *testing.T) {
+	b, _, _ := pager(t)
+	w := testWatch(t, b)
+	w.topic = "raw.watch"
+	path := filepath.Join(t.TempDir(), "opt-out.csv")
+	for _, step := range []struct{ rows, want string }{
+		{"stays,ana,SEC-1,hidden-*,\ngoes,ana,SEC-2,hidden-2,\nchanges,ana,SEC-3,hidden-3,\n", "opt-out changes is in force, opt-out goes is in force, opt-out stays is in force"},
+		{"stays,ana,SEC-1,hidden-*,\nchanges,ana,SEC-3,hidden-4,\ncomes,bob,SEC-4,hidden-5,2030-01-01T00:00:00+02:00\n", "opt-out changes is changed, opt-out comes is added, opt-out goes is removed"},
+		{"stays,ana,SEC-1,hidden-*,\nchanges,ana,SEC-3,hidden-4,\ncomes,bob,SEC-4,hidden-5,2030-01-01T00:00:00+02:00\n", ""},
+	} {
+		if err := os.WriteFile(path, []byte("id,owner,reason,suite,until\n"+step.rows), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		en, err := enrich.New(enrich.Config{OptOut: []string{path}}, zap.NewNop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.compare(en.OptOuts())
+		record, err := w.events(nil, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.audit = nil // sent
+		parser, err := parse.New(parse.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch := &pipeline.Batch{Records: []pipeline.Record{{Time: time.Now(), Value: record}}}
+		if err := parser.Process(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		var titles []string
+		for i := range batch.Events {
+			if e := &batch.Events[i]; e.Type == "policy.changed" {
+				titles = append(titles, e.Title)
+				if e.Actor == "" || !strings.HasPrefix(e.Attr("reason"), "SEC-") || e.Attr("policy.id") == "" {
+					t.Errorf("%s by %q because of %q", e.Title, e.Actor, e.Attr("reason"))
+				}
+			}
+		}
+		slices.Sort(titles)
+		if got := strings.Join(titles, ", "); got != step.want || strings.Contains(string(record), "hidden") {
+			t.Errorf("got %q, want %q, of %s", got, step.want, record)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/tocsin-project/tocsin/pipeline"
 )
 
@@ -14,9 +16,30 @@ const optOutReason = "opt-out:"
 
 // optOut is a policy: of what all its patterns match, nothing is kept but a count.
 type optOut struct {
-	id                              string
+	id, owner, reason               string
 	project, module, suite, routine glob // empty matches everything
 	since, until                    time.Time
+}
+
+// Policy is an opt-out as an audit has it: who answers for it and why. What it is about is not repeated, but for a digest
+// that changes with it.
+type Policy struct {
+	ID, Owner, Reason string
+	Since, Until      time.Time // zero: always was, for ever
+	Digest            uint64
+}
+
+// OptOuts returns the policies of the table in use.
+func (en *Enricher) OptOuts() []Policy {
+	os := en.current.Load().optOuts
+	if os == nil {
+		return nil
+	}
+	list := make([]Policy, len(os.policies))
+	for i, o := range os.policies {
+		list[i] = Policy{o.id, o.owner, o.reason, o.since.UTC(), o.until.UTC(), xxhash.Sum64String(fmt.Sprintf("%q", []glob{o.project, o.module, o.suite, o.routine}))}
+	}
+	return list
 }
 
 // optOuts are the policies. They decide before anything of an event is stored, sent or logged.
@@ -35,7 +58,7 @@ func readOptOuts(files []*file) (part, error) {
 	where := map[string]string{}
 	for _, f := range files {
 		rows(f, optOutColumns, 3, &m, func(c []cell) {
-			o := &optOut{id: c[0].text, project: newGlob(c[3].text), module: newGlob(c[4].text), suite: newGlob(c[5].text), routine: newGlob(c[6].text)}
+			o := &optOut{id: c[0].text, owner: c[1].text, reason: c[2].text, project: newGlob(c[3].text), module: newGlob(c[4].text), suite: newGlob(c[5].text), routine: newGlob(c[6].text)}
 			if !optOutID.MatchString(o.id) {
 				m.at(f.path, c[0].line, c[0].column, fmt.Sprintf("%q is no id", o.id), "letters, digits, '_', '.', '-', at most 63")
 			}
