@@ -147,6 +147,10 @@ bench-rules: ## what 10 to 3,000 rules cost an event, beside naive expr; signals
 bench-latency: deps build ## from a record's arrival in Kafka to its alert, at half of the most that this machine bears
 	$(GO) run ./bench/latency
 
+.PHONY: soak
+soak: deps build ## constant load for MINUTES (default 20), with pauses and reloads: memory, goroutines, files and lag stay flat, nothing is lost
+	$(GO) run ./bench/soak -minutes $(or $(MINUTES),20)
+
 .PHONY: vuln
 vuln: ## known vulnerabilities in what we depend on
 	$(GO) run $(VULNCHECK) ./...

@@ -14,7 +14,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -29,6 +28,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tocsin-project/tocsin/bench/corpus"
+	"github.com/tocsin-project/tocsin/bench/rig"
 	"github.com/tocsin-project/tocsin/pipeline"
 	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
 	"github.com/tocsin-project/tocsin/pipeline/embedded"
@@ -199,7 +199,7 @@ func (j *job) once(ctx context.Context, dir string) (r run, err error) {
 	if err := db.Migrate(ctx); err != nil {
 		return r, err
 	}
-	admin, err := freeAddr()
+	admin, err := rig.FreeAddr()
 	if err != nil {
 		return r, err
 	}
@@ -268,15 +268,6 @@ func (j *job) once(ctx context.Context, dir string) (r run, err error) {
 		return r, printServer(ctx, db)
 	}
 	return r, nil
-}
-
-// freeAddr returns an address that nobody listens on.
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // metric returns a counter of the process; 0 where it does not answer.

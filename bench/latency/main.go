@@ -11,20 +11,17 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tocsin-project/tocsin/bench/corpus"
+	"github.com/tocsin-project/tocsin/bench/rig"
 	"github.com/tocsin-project/tocsin/pipeline"
-	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
 	"github.com/tocsin-project/tocsin/pipeline/embedded"
 )
 
@@ -36,8 +33,6 @@ var (
 	share   = flag.Float64("share", 0.5, "of the most that is sent")
 	warming = flag.Duration("warming", 5*time.Second, "alerts of the first time are not counted")
 )
-
-const topic, partitions = "raw.bench", 6
 
 // latencyRule fires on each event of its type, whose host is the event's number.
 const latencyRule = `
@@ -83,63 +78,13 @@ func measure(ctx context.Context) error {
 	return nil
 }
 
-// plant is a broker, a warehouse, and tocsin.
-type plant struct {
-	kafka   *embedded.Kafka
-	server  *embedded.ClickHouse
-	db      *clickhouse.DB
-	client  *kgo.Client
-	process *exec.Cmd
-}
-
-// open starts broker and warehouse, and run tocsin.
-func open(ctx context.Context, dir string) (p *plant, err error) {
-	p = &plant{}
-	if p.kafka, err = embedded.StartKafka(embedded.KafkaConfig{Dir: filepath.Join(dir, "kafka"), Topics: []embedded.Topic{{Name: topic, Partitions: partitions}}}); err != nil {
-		return nil, err
-	}
-	if p.server, err = embedded.StartClickHouse(ctx, embedded.ClickHouseConfig{Dir: filepath.Join(dir, "clickhouse")}); err != nil {
-		return nil, err
-	}
-	if p.db, err = clickhouse.Open(ctx, clickhouse.Config{Addrs: []string{p.server.TCPAddr}}); err != nil {
-		return nil, err
-	}
-	if err := p.db.Migrate(ctx); err != nil {
-		return nil, err
-	}
-	p.client, err = kgo.NewClient(kgo.SeedBrokers(p.kafka.Addrs...), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.MaxBufferedRecords(1<<20))
-	return p, err
-}
-
-func (p *plant) run(ctx context.Context, dir string) error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+// open starts broker and warehouse, for a tocsin with the rule of the probes.
+func open(ctx context.Context, dir string) (*rig.Plant, error) {
+	p, err := rig.Open(ctx, *binary, dir, "alerts: {per_minute: 10000}")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	admin := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		return err
-	}
-	rules := filepath.Join(dir, "rules")
-	config := filepath.Join(dir, "tocsin.yaml")
-	text := fmt.Sprintf("kafka: {brokers: [%q], topics: [%s]}\nclickhouse: {addrs: [%q]}\nadmin: {listen: %q}\nlog: {level: warn}\nrules: {dirs: [%q]}\nalerts: {per_minute: 10000}\n",
-		p.kafka.Addrs[0], topic, p.server.TCPAddr, admin, rules)
-	if err := errors.Join(os.MkdirAll(rules, 0o755), os.WriteFile(filepath.Join(rules, "L.yaml"), []byte(latencyRule), 0o644), os.WriteFile(config, []byte(text), 0o600)); err != nil {
-		return err
-	}
-	p.process = exec.CommandContext(ctx, *binary, "run", "-c", config)
-	p.process.Stderr = os.Stderr
-	return p.process.Start()
-}
-
-func (p *plant) close(ctx context.Context) error {
-	if p.process != nil {
-		_ = p.process.Process.Signal(syscall.SIGTERM) // in order: libchdb does not bear connections that are cut
-		_ = p.process.Wait()
-	}
-	p.client.Close()
-	p.kafka.Close()
-	return errors.Join(p.db.Close(), p.server.Stop(ctx))
+	return p, os.WriteFile(filepath.Join(p.Rules, "L.yaml"), []byte(latencyRule), 0o644)
 }
 
 // catchUp returns how many events a second are stored and judged of a topic that is full.
@@ -148,23 +93,23 @@ func catchUp(ctx context.Context, dir string) (rate float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, p.close(ctx)) }()
+	defer func() { err = errors.Join(err, p.Close(ctx)) }()
 	began := time.Now().UTC().Add(-time.Hour)
 	for i := range *events {
 		t := began.Add(time.Duration(i) * time.Hour / time.Duration(*events))
-		p.client.Produce(ctx, &kgo.Record{Value: corpus.Record(i, t), Timestamp: t}, nil)
+		p.Client.Produce(ctx, &kgo.Record{Value: corpus.Record(i, t), Timestamp: t}, nil)
 	}
-	if err := p.client.Flush(ctx); err != nil {
+	if err := p.Client.Flush(ctx); err != nil {
 		return 0, err
 	}
-	if err := p.run(ctx, dir); err != nil {
+	if err := p.Run(ctx); err != nil {
 		return 0, err
 	}
 	var first time.Time
 	var before uint64
 	for deadline := time.Now().Add(10 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		var rows uint64
-		if err := p.db.QueryRow(ctx, "SELECT count() FROM events").Scan(&rows); err != nil {
+		if err := p.DB.QueryRow(ctx, "SELECT count() FROM events").Scan(&rows); err != nil {
 			return 0, err
 		}
 		if rows > 0 && first.IsZero() { // what it takes to start does not count
@@ -185,20 +130,20 @@ func probe(ctx context.Context, dir string, rate float64) (took []time.Duration,
 	if err != nil {
 		return nil, 0, err
 	}
-	defer func() { err = errors.Join(err, p.close(ctx)) }()
-	if err := p.run(ctx, dir); err != nil {
+	defer func() { err = errors.Join(err, p.Close(ctx)) }()
+	if err := p.Run(ctx); err != nil {
 		return nil, 0, err
 	}
 	number := 0
 	send := func() {
 		t := time.Now().UTC()
-		p.client.Produce(ctx, &kgo.Record{Timestamp: t, Headers: []kgo.RecordHeader{{Key: "content-type", Value: []byte("application/cloudevents+json")}},
+		p.Client.Produce(ctx, &kgo.Record{Timestamp: t, Headers: []kgo.RecordHeader{{Key: "content-type", Value: []byte("application/cloudevents+json")}},
 			Value: fmt.Appendf(nil, `{"specversion":"1.0","type":"dev.tocsin.training.completed","id":"%d","source":"/bench","time":%q,"datacontenttype":"application/json","data":{"host":"probe-%d"}}`,
 				number, t.Format(time.RFC3339Nano), t.UnixNano())}, nil)
 		number++
 	}
 	came := make(chan time.Duration, 1<<20)
-	reader, err := kgo.NewClient(kgo.SeedBrokers(p.kafka.Addrs...), kgo.ConsumeTopics("tocsin.alerts.sec"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	reader, err := kgo.NewClient(kgo.SeedBrokers(p.Kafka.Addrs...), kgo.ConsumeTopics("tocsin.alerts.sec"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond), kgo.MetadataMinAge(time.Second))
 	if err != nil {
 		return nil, 0, err
@@ -233,7 +178,7 @@ func probe(ctx context.Context, dir string, rate float64) (took []time.Duration,
 	sent, probes, counted := 0, 0, 0
 	for now := began; now.Sub(began) < *warming+*lasts; now = time.Now() {
 		for ; float64(sent) < rate*now.Sub(began).Seconds(); sent++ {
-			p.client.Produce(ctx, &kgo.Record{Value: corpus.Record(sent, now.UTC()), Timestamp: now.UTC()}, nil)
+			p.Client.Produce(ctx, &kgo.Record{Value: corpus.Record(sent, now.UTC()), Timestamp: now.UTC()}, nil)
 		}
 		for ; float64(probes) < float64(*alerts)*now.Sub(began).Seconds(); probes++ {
 			send()

@@ -1,0 +1,153 @@
+// Package rig is what the measurements of tocsin as it is shipped have in common: a broker, a warehouse, and the program as a
+// process of its own, all on this machine.
+package rig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
+	"github.com/tocsin-project/tocsin/pipeline/embedded"
+)
+
+// Topic is where the records come from, in so many partitions.
+const (
+	Topic      = "raw.bench"
+	Partitions = 6
+)
+
+// Plant is a broker, a warehouse, and tocsin. Close ends all that was started.
+type Plant struct {
+	Dir    string // of everything; Rules is the folder in it that tocsin reads rules from
+	Rules  string
+	Admin  string // host:port of tocsin's metrics
+	Config string // file
+	Kafka  *embedded.Kafka
+	DB     *clickhouse.DB
+	Client *kgo.Client // produces to Topic, to the partitions in turns
+
+	server  *embedded.ClickHouse
+	binary  string
+	process *exec.Cmd
+}
+
+// Open starts broker and warehouse in a new folder dir. extra is configuration beside servers, topic and rules.
+func Open(ctx context.Context, binary, dir, extra string) (_ *Plant, err error) {
+	p := &Plant{Dir: dir, Rules: filepath.Join(dir, "rules"), Config: filepath.Join(dir, "tocsin.yaml"), binary: binary}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.Close(ctx))
+		}
+	}()
+	if p.Kafka, err = embedded.StartKafka(embedded.KafkaConfig{Dir: filepath.Join(dir, "kafka"), Topics: []embedded.Topic{{Name: Topic, Partitions: Partitions}}}); err != nil {
+		return p, err
+	}
+	if p.server, err = embedded.StartClickHouse(ctx, embedded.ClickHouseConfig{Dir: filepath.Join(dir, "clickhouse")}); err != nil {
+		return p, err
+	}
+	if p.DB, err = clickhouse.Open(ctx, clickhouse.Config{Addrs: []string{p.server.TCPAddr}}); err != nil {
+		return p, err
+	}
+	if err := p.DB.Migrate(ctx); err != nil {
+		return p, err
+	}
+	if p.Client, err = kgo.NewClient(kgo.SeedBrokers(p.Kafka.Addrs...), kgo.DefaultProduceTopic(Topic), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.MaxBufferedRecords(1<<20)); err != nil {
+		return p, err
+	}
+	if p.Admin, err = FreeAddr(); err != nil {
+		return p, err
+	}
+	text := fmt.Sprintf("kafka: {brokers: [%q], topics: [%s]}\nclickhouse: {addrs: [%q]}\nadmin: {listen: %q}\nlog: {level: warn}\nrules: {dirs: [%q]}\n%s\n",
+		p.Kafka.Addrs[0], Topic, p.server.TCPAddr, p.Admin, p.Rules, extra)
+	return p, errors.Join(os.MkdirAll(p.Rules, 0o755), os.WriteFile(p.Config, []byte(text), 0o600))
+}
+
+// Run starts tocsin.
+func (p *Plant) Run(ctx context.Context) error {
+	p.process = exec.CommandContext(ctx, p.binary, "run", "-c", p.Config)
+	p.process.Stderr = os.Stderr
+	return p.process.Start()
+}
+
+// Pid is that of tocsin.
+func (p *Plant) Pid() int { return p.process.Process.Pid }
+
+// Signal sends tocsin a signal; one that ends it is waited for.
+func (p *Plant) Signal(s syscall.Signal) error {
+	if err := p.process.Process.Signal(s); err != nil {
+		return err
+	}
+	if s == syscall.SIGKILL || s == syscall.SIGTERM {
+		err := p.process.Wait()
+		p.process = nil
+		if s == syscall.SIGTERM {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close ends tocsin, then the servers: libchdb does not bear connections that are cut.
+func (p *Plant) Close(ctx context.Context) (err error) {
+	if p.process != nil {
+		err = p.Signal(syscall.SIGTERM)
+	}
+	if p.Client != nil {
+		p.Client.Close()
+	}
+	if p.Kafka != nil {
+		p.Kafka.Close()
+	}
+	if p.DB != nil {
+		err = errors.Join(err, p.DB.Close())
+	}
+	if p.server != nil {
+		err = errors.Join(err, p.server.Stop(ctx))
+	}
+	return err
+}
+
+// FreeAddr returns an address of loopback that nobody listens on.
+func FreeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// Metrics returns what a process tells at its admin address, each metric added up over its labels.
+func Metrics(ctx context.Context, admin string) (map[string]float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]float64{}
+	for name, f := range families {
+		for _, m := range f.Metric {
+			all[name] += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	return all, nil
+}
