@@ -35,6 +35,7 @@ type Detect struct {
 
 	group  string
 	cfg    Config
+	bound  time.Duration // of a round
 	states map[int32]member
 	gone   chan map[string][]int32
 
@@ -93,7 +94,7 @@ func newStage(cfg Config, instance string, now func() time.Time, log *zap.Logger
 		return nil, err
 	}
 	d := &Detect{
-		stage: st, cfg: cfg, group: cfg.Group + "-" + st.name, log: log.Named(st.name), now: now, source: "tocsin/" + instance,
+		stage: st, cfg: cfg, bound: transactionTimeout, group: cfg.Group + "-" + st.name, log: log.Named(st.name), now: now, source: "tocsin/" + instance,
 	}
 	leave := func(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
 		d.disown(gone)
@@ -210,9 +211,15 @@ func (d *Detect) work(ctx context.Context) error {
 		if fetches.NumRecords() == 0 && !tick {
 			continue
 		}
+		if err := d.takeUp(ctx, fetches); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
 		// A transaction that was begun is ended, whatever ctx says: left open, it would hold back whoever takes the
 		// partitions over until the broker times it out.
-		round, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTimeout)
+		round, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.bound)
 		err := d.round(round, fetches, tick)
 		cancel()
 		if err != nil {
@@ -265,7 +272,7 @@ func (d *Detect) round(ctx context.Context, fetches kgo.Fetches, tick bool) (err
 	for p, records := range partitions {
 		_, work := pipeline.Begin(ctx, d.Tracer, "work", trace.WithAttributes(
 			attribute.Int("messaging.destination.partition.id", int(p)), attribute.Int("messaging.batch.message_count", len(records))))
-		err := d.take(ctx, p, records, produce)
+		err := d.take(p, records, produce)
 		pipeline.End(work, err)
 		failure = errors.Join(failure, err)
 	}
@@ -295,15 +302,8 @@ func (d *Detect) round(ctx context.Context, fetches kgo.Fetches, tick bool) (err
 }
 
 // take gives a partition's records to its state, and produces what comes of them.
-func (d *Detect) take(ctx context.Context, partition int32, records []*kgo.Record, produce func(*kgo.Record)) error {
-	state, ok := d.states[partition]
-	if !ok {
-		var err error
-		if state, err = d.restore(ctx, partition); err != nil {
-			return err
-		}
-		d.states[partition] = state
-	}
+func (d *Detect) take(partition int32, records []*kgo.Record, produce func(*kgo.Record)) error {
+	state := d.states[partition]
 	if len(d.stage.topics) > 1 { // in the order of their time, as far as they are here
 		slices.SortStableFunc(records, func(a, b *kgo.Record) int { return a.Timestamp.Compare(b.Timestamp) })
 	}
@@ -363,6 +363,21 @@ func sendFound(out *pipeline.Output, produce func(*kgo.Record)) error {
 		produce(&kgo.Record{Topic: SignalsTopic, Key: []byte(s.Key), Value: pipeline.AppendSignal(nil, s), Timestamp: s.Ingest})
 	}
 	return nil
+}
+
+// takeUp restores the states of partitions that are new here. It does so before their transaction, which has a time to be done in:
+// a large state takes as long as it takes, and who gave up halfway would begin anew after each restart.
+func (d *Detect) takeUp(ctx context.Context, fetches kgo.Fetches) (err error) {
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		if _, ok := d.states[p.Partition]; ok || len(p.Records) == 0 || err != nil {
+			return
+		}
+		var state member
+		if state, err = d.restore(ctx, p.Partition); err == nil {
+			d.states[p.Partition] = state
+		}
+	})
+	return err
 }
 
 // restore makes the state of a partition as its last owner committed it.

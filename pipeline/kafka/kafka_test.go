@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
 	"github.com/tocsin-project/tocsin/pipeline"
@@ -291,6 +292,68 @@ func TestDetectKeepsItsStateOverRestarts(t *testing.T) {
 	}
 	if err := producer.Close(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// slowTally takes longer to restore than a round may take.
+type slowTally struct{ *tally }
+
+func (c slowTally) Restore(key, value []byte) error {
+	time.Sleep(400 * time.Millisecond)
+	return c.tally.Restore(key, value)
+}
+
+// TestDetectTakesItsTimeToRestore: a state that takes longer to read than a transaction may last is read to its end, and what was
+// counted before the restart counts.
+func TestDetectTakesItsTimeToRestore(t *testing.T) {
+	t.Parallel()
+	cfg := broker(t)
+	producer := client(t, cfg)
+	reader := client(t, cfg, kgo.ConsumeTopics(DeskTopic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
+	const keys = 10
+	n := int64(0)
+	produce := func() { // to one partition, so that one state has them all
+		for k := range keys {
+			s := pipeline.Signal{Kind: pipeline.SignalMatch, Key: fmt.Sprint("key-", k), Offset: n, Time: time.Now(), Ingest: time.Now()}
+			n++
+			if err := producer.ProduceSync(t.Context(), &kgo.Record{Topic: SignalsTopic, Key: []byte("one"), Value: pipeline.AppendSignal(nil, &s)}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	start := func(open func() pipeline.Correlator) (stop func()) {
+		return keepRunning(t, func(ctx context.Context) error {
+			d, err := NewDetect(cfg, "instance", open, time.Now, zap.NewNop())
+			if err != nil {
+				return err
+			}
+			d.bound = 2 * time.Second
+			return d.Run(ctx)
+		})
+	}
+	alerts := 0 // each third signal of a key raises one, which is heard and answered by another
+	told := func(want int) func() bool {
+		return func() bool {
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			alerts += reader.PollFetches(ctx).NumRecords()
+			return alerts >= want
+		}
+	}
+	stop := start(func() pipeline.Correlator { return newTally() })
+	for range 3 {
+		produce()
+	}
+	waitFor(t, "alerts at the third signal of each key", told(2*keys))
+	stop()
+	stop = start(func() pipeline.Correlator { return slowTally{newTally()} })
+	for range 3 {
+		produce()
+	}
+	waitFor(t, "alerts at the sixth", told(4*keys))
+	stop()
+	if alerts != 4*keys {
+		t.Errorf("%d alerts, want %d", alerts, 4*keys)
 	}
 }
 
