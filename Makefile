@@ -82,12 +82,12 @@ reload: ## 1,000 reloads of the rules under load
 	CGO_ENABLED=1 $(GO) test -race -run TestReloadsUnderLoad -v ./processors/rule/ruletest -reloads 1000
 
 .PHONY: e2e
-e2e: deps $(KAFKA_LIBS) ## against real servers and a real browser: needs java, mvn, and the Debian packages that .ci/run names
+e2e: deps image $(KAFKA_LIBS) ## against real servers, a real browser, the image as it runs: needs root, java, mvn, and the Debian packages that .ci/run names
 	$(GO) vet -tags e2e ./pipeline/sample ./pipeline/clickhouse ./pipeline/bridge ./pipeline/console ./cmd/tocsin
 	$(GO) test -tags e2e -count=1 ./pipeline/sample
 	$(GO) test -tags e2e -count=1 -run TestE2E ./pipeline/clickhouse ./pipeline/bridge
 	$(GO) test -tags e2e -count=1 -run TestBrowser ./pipeline/console
-	TOCSIN_KAFKA_LIBS=$(KAFKA_LIBS) $(GO) test -tags e2e -count=1 -v -timeout 15m -run TestE2E ./cmd/tocsin
+	TOCSIN_KAFKA_LIBS=$(KAFKA_LIBS) TOCSIN_IMAGE=$(CURDIR)/dist/image $(GO) test -tags e2e -count=1 -v -timeout 15m -run TestE2E ./cmd/tocsin
 
 # Apache Kafka's broker, by Maven. The last step makes the folder: one that is there is whole.
 $(KAFKA_LIBS): cmd/tocsin/testdata/kafka/pom.xml
@@ -162,6 +162,10 @@ release: ## static binaries for linux in dist/, the same bytes from the same com
 	  GOOS=linux GOARCH=$$arch $(GO) build $(STATIC) -o dist/tocsin-$(VERSION)-linux-$$arch ./cmd/tocsin || exit 1; \
 	done
 	@cd dist && sha256sum tocsin-* | tee SHA256SUMS
+
+.PHONY: image
+image: release ## container image of linux/amd64 and arm64, without a container engine: dist/image (OCI layout), dist/tocsin-VERSION-image.tar (docker load)
+	$(GO) run ./deploy/image -version $(VERSION)
 
 .PHONY: sbom
 sbom: ## what the binary is made of, as CycloneDX, in dist/tocsin.cdx.json

@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"pipeline/clickhouse":   {"pipeline", "schemas", "sql"},
 	"pipeline/embedded":     {},
 	"deploy/grafana":        {},
+	"deploy/image":          {}, // a program that packs what is built
 	"pipeline/console":      {"pipeline", "pipeline/clickhouse", "schemas", "deploy/grafana"},
 	"pipeline/pipelinetest": {"pipeline"},
 	// The way in for what speaks HTTP: a request becomes a record of Kafka and nothing else.

@@ -401,13 +401,20 @@ func (p *plant) start(name string, args ...string) *process {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	cmd := exec.Command(self, args...)
+	cmd.Args[0] = name
+	return p.spawn(cmd)
+}
+
+// spawn starts any program for the time of the test.
+func (p *plant) spawn(cmd *exec.Cmd) *process {
+	p.t.Helper()
 	log, err := os.CreateTemp(p.dir, "log")
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	defer log.Close()
-	proc := &process{Cmd: exec.Command(self, args...), t: p.t, path: log.Name(), done: make(chan struct{})}
-	proc.Args[0] = name
+	proc := &process{Cmd: cmd, t: p.t, path: log.Name(), done: make(chan struct{})}
 	proc.Stdout, proc.Stderr, proc.Env = log, log, append(os.Environ(), p.env...)
 	if err := proc.Start(); err != nil {
 		p.t.Fatal(err)

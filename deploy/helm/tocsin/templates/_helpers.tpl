@@ -5,7 +5,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
 {{- define "tocsin.image" -}}
-{{- $repository := required "image.repository: say where the image of deploy/Dockerfile is" .Values.image.repository -}}
+{{- $repository := required "image.repository: say where you pushed the image that `make image` makes" .Values.image.repository -}}
 {{- if .Values.image.digest -}}
 {{ $repository }}@{{ .Values.image.digest }}
 {{- else -}}
