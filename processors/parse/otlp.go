@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"strconv"
@@ -19,7 +20,7 @@ var (
 		Types: []string{"log"},
 		Known: "JSON with resourceLogs",
 		Frame: Values, Log: true,
-		Match: func(s *Shape) bool { return s.Has("resourceLogs") },
+		Match: func(s *Shape) bool { return s.Has("resourceLogs") || s.Has("resource_logs") },
 		Parse: parseOTLPLogs,
 	}
 	otlpMetrics = Format{
@@ -27,7 +28,7 @@ var (
 		Types: []string{"metric", "db.size"},
 		Known: "JSON with resourceMetrics",
 		Frame: Values, Log: true,
-		Match: func(s *Shape) bool { return s.Has("resourceMetrics") },
+		Match: func(s *Shape) bool { return s.Has("resourceMetrics") || s.Has("resource_metrics") },
 		Parse: parseOTLPMetrics,
 	}
 	otlpTraces = Format{
@@ -35,7 +36,7 @@ var (
 		Types: []string{"span.finished"},
 		Known: "JSON with resourceSpans",
 		Frame: Values,
-		Match: func(s *Shape) bool { return s.Has("resourceSpans") },
+		Match: func(s *Shape) bool { return s.Has("resourceSpans") || s.Has("resource_spans") },
 		Parse: parseOTLPTraces,
 	}
 )
@@ -167,8 +168,11 @@ type otlpScopes[T any] struct {
 
 // eachOTLP calls emit with every record of a request. emit returns how many events it made of it.
 func eachOTLP[T any](in *Input, out *Out, emit func(r *otlpResource, s *otlpScope, record *T) int) error {
-	v := scratch[otlpRequest[T]](out)
-	if err := decode(in.Data, v); err != nil {
+	v, data := scratch[otlpRequest[T]](out), in.Data
+	if bytes.Contains(data[:min(len(data), 64)], []byte(`"resource_`)) {
+		data = camelNames(data)
+	}
+	if err := decode(data, v); err != nil {
 		return err
 	}
 	n := 0
@@ -191,6 +195,40 @@ func eachOTLP[T any](in *Input, out *Out, emit func(r *otlpResource, s *otlpScop
 		return errOTLP
 	}
 	return nil
+}
+
+// camelNames returns JSON with the names of its members in camel case. Protobuf's JSON has them so; what was made with
+// the names of the schema ("resource_logs"), as Fluent Bit's and Python's tools can be told to, OTLP forbids, and collectors
+// take it.
+func camelNames(b []byte) []byte {
+	out := make([]byte, 0, len(b))
+	for i := 0; i < len(b); {
+		if b[i] != '"' {
+			out = append(out, b[i])
+			i++
+			continue
+		}
+		end, err := stringEnd(b, i)
+		if err != nil {
+			return b // whoever decodes it says what is wrong
+		}
+		name := b[i:end]
+		i = end
+		if colon := i + skipSpace(b[i:]); colon == len(b) || b[colon] != ':' {
+			out = append(out, name...)
+			continue
+		}
+		for k := 0; k < len(name); k++ {
+			if c := name[k]; c != '_' {
+				out = append(out, c)
+			} else if k++; name[k] >= 'a' && name[k] <= 'z' {
+				out = append(out, name[k]-'a'+'A')
+			} else {
+				out = append(out, c, name[k])
+			}
+		}
+	}
+	return out
 }
 
 func parseOTLPLogs(in *Input, out *Out) error {
