@@ -19,6 +19,7 @@ var alsoClaimed = map[[2]string]string{
 	{"gitlab-ci", "gitlab-webhook"}: "pipelines and builds are two of GitLab's events",
 	{"harbor", "cloudevents"}:       "Harbor sends CloudEvents",
 	{"harbor", "syslog"}:            "Harbor's components log by syslog",
+	{"litmus", "kubernetes-events"}: "LitmusChaos tells of its experiments by events of Kubernetes",
 	{"scm-app-log", "access-log"}:   "GitLab and Gitea log requests among others, with the keys of an access log",
 	{"security-datasets", "ecs"}:    "Winlogbeat writes events of Windows in ECS",
 	{"sshd-auth", "syslog"}:         "sshd logs by syslog",

@@ -24,6 +24,7 @@ var operationFormats = []Format{
 	chaosToolkit,
 	chaosMesh,
 	litmus,
+	kubernetesEvents,
 	caldera,
 	atomicRedTeam,
 	windows,

@@ -29,4 +29,5 @@ var scannerFormats = []Format{
 	lynis,
 	cycloneDX,
 	spdx,
+	attestation,
 }
