@@ -18,6 +18,7 @@ var scannerFormats = []Format{
 	grype,
 	trivy,
 	dependencyCheck,
+	dependencyTrack,
 	dagda,
 	wazuhVulnerability,
 	zap,

@@ -57,7 +57,7 @@ func parseGoTest(in *Input, out *Out) error {
 		what = oneLine(string(v.Output), 200)
 	}
 	e.Title = out.join(name, ": ", what)
-	out.ID(e, string(v.Time), string(v.Action), e.Pipeline, e.Task, string(v.Output), strconv.Itoa(in.Line))
+	out.ID(e, string(v.Time), string(v.Action), e.Pipeline, e.Task, string(v.Output), strconv.Itoa(out.seq)) // a line may hold several
 	return nil
 }
 
