@@ -55,7 +55,7 @@ func (d *inflate) payload(b []byte) ([]byte, error) {
 	case bytes.HasPrefix(b, []byte{0xfe, 0xff}):
 		b = fromUTF16(b[2:], true)
 	}
-	if len(bytes.TrimSpace(b)) == 0 {
+	if skipSpace(b) == len(b) || len(bytes.TrimSpace(b)) == 0 {
 		return nil, errors.New("empty payload")
 	}
 	return b, nil

@@ -72,7 +72,7 @@ func parseJenkinsPlugin(in *Input, out *Out) error {
 	}
 	e.Title = jenkinsTitle(e, number, status)
 	if e.Run != "" {
-		out.ID(e, e.Run, typ)
+		out.ID(e, e.Run, typ, status)
 	}
 	return nil
 }
