@@ -78,7 +78,7 @@ func (s *Shape) Header(name string) string {
 // Has reports whether the object has all of these keys at its top.
 func (s *Shape) Has(keys ...string) bool {
 	for _, k := range keys {
-		if s.Raw(k) == nil {
+		if s.top(k) == nil {
 			return false
 		}
 	}
@@ -99,16 +99,26 @@ func (s *Shape) Raw(path ...string) []byte {
 // top returns the value of one key of the object.
 func (s *Shape) top(key string) []byte {
 	if !s.indexed {
-		s.indexed = true
-		scanMembers(s.Object, func(name string, value []byte) bool {
-			s.members = append(s.members, shapeMember{name, value})
-			s.keys |= keyBit(name)
-			return len(s.members) < maxMembers
-		})
+		s.index()
 	}
 	if s.keys&keyBit(key) == 0 {
 		return nil
 	}
+	return s.find(key)
+}
+
+// index finds the object's members.
+func (s *Shape) index() {
+	s.indexed = true
+	scanMembers(s.Object, func(name string, value []byte) bool {
+		s.members = append(s.members, shapeMember{name, value})
+		s.keys |= keyBit(name)
+		return len(s.members) < maxMembers
+	})
+}
+
+// find returns the value of a key that the object may have.
+func (s *Shape) find(key string) []byte {
 	for i := range s.members {
 		if s.members[i].key == key {
 			return s.members[i].value
