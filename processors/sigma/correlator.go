@@ -442,7 +442,8 @@ func (r *Rule) groupPart(name string) int {
 }
 
 // timeFields are where an event's time is looked for, in this order.
-var timeFields = []string{"@timestamp", "timestamp", "time", "eventTime", "TimeCreated_SystemTime", "UtcTime", "event_time"}
+var timeFields = []string{"@timestamp", "timestamp", "time", "eventTime", "TimeCreated_SystemTime", "UtcTime", "event_time",
+	"Timestamp", "EventTime", "ts", "_time", "datetime", "TimeCreated", "TimeGenerated", "CreationTime"}
 
 // Quiet reports whether the rule only serves correlations and does not alert on its own.
 func (p *Program) Quiet(r *Rule) bool { return p.quiet[r] }

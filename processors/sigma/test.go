@@ -252,6 +252,7 @@ func date(text string) (time.Time, bool) {
 	if len(text) < len(time.DateOnly) || text[4] != '-' {
 		return time.Time{}, false
 	}
+	text = strings.TrimSuffix(text, " UTC")
 	for _, layout := range [...]string{time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04:05", time.DateTime, "2006-01-02T15:04Z07:00", "2006-01-02T15:04", "2006-01-02 15:04", time.DateOnly} {
 		if at, err := time.Parse(layout, text); err == nil {
 			return at, true
