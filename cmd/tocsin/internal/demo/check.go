@@ -100,16 +100,19 @@ func Expect(ctx context.Context, records []Record, origin time.Time) (Expected, 
 
 // Await waits until the warehouse holds all events and the alerts have settled: nothing new for ten seconds, in which the watermarks of quiet partitions have caught up.
 func Await(ctx context.Context, db *clickhouse.DB, want Expected, bound time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
-	var events, alerts, before uint64
-	for quiet := 0; quiet < 20; {
+	var events, alerts, stored, told uint64
+	moved := time.Now()
+	for quiet := 0; quiet < 20 && time.Since(moved) < bound; {
 		if err := db.QueryRow(ctx, "SELECT (SELECT count() FROM events) + (SELECT count() FROM dead_letters), (SELECT count() FROM alerts)").Scan(&events, &alerts); err != nil {
 			return fmt.Errorf("await the storyline's rows: %w", err)
 		}
-		if quiet++; events < uint64(want.Events+want.DeadLetters) || alerts != before {
-			quiet, before = 0, alerts
+		if events != stored || alerts != told {
+			moved = time.Now()
 		}
+		if quiet++; events < uint64(want.Events+want.DeadLetters) || alerts != told {
+			quiet = 0
+		}
+		stored, told = events, alerts
 		select {
 		case <-ctx.Done():
 			return nil // the checks say what is missing
