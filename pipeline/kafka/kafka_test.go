@@ -44,6 +44,18 @@ func brokers(t *testing.T, opts ...kfake.Opt) (Config, *kfake.Cluster) {
 	return cfg, cluster
 }
 
+// eachProtocol runs a test with groups whose members divide the partitions, and with those where the brokers do (KIP-848).
+func eachProtocol(t *testing.T, test func(*testing.T, Config)) {
+	for _, protocol := range []string{"classic", "consumer"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			cfg := broker(t)
+			cfg.Protocol = protocol
+			test(t, cfg)
+		})
+	}
+}
+
 func client(t *testing.T, cfg Config, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(cfg.Brokers...))...)
@@ -66,8 +78,9 @@ func (eventEach) Process(_ context.Context, b *pipeline.Batch) error {
 
 // TestConsumerStoresEachRecordOnce produces while consumers come and go, as in rolling restarts, and expects every record
 // of every partition in the warehouse exactly once.
-func TestConsumerStoresEachRecordOnce(t *testing.T) {
-	cfg := broker(t)
+func TestConsumerStoresEachRecordOnce(t *testing.T) { eachProtocol(t, testConsumerStoresEachRecordOnce) }
+
+func testConsumerStoresEachRecordOnce(t *testing.T, cfg Config) {
 	warehouses := map[int32]*pipelinetest.Warehouse{0: pipelinetest.NewWarehouse(), 1: pipelinetest.NewWarehouse(), 2: pipelinetest.NewWarehouse()}
 	metrics := pipeline.NewMetrics(prometheus.NewRegistry())
 	log := zaptest.NewLogger(t)
@@ -230,8 +243,9 @@ func (c *tally) Restore(key, value []byte) error {
 
 // TestDetectKeepsItsStateOverRestarts sends signals while detect instances come and go, one of them in the middle of
 // everything, and expects each third signal of a key to raise one alert, and that to be heard, committed once.
-func TestDetectKeepsItsStateOverRestarts(t *testing.T) {
-	cfg := broker(t)
+func TestDetectKeepsItsStateOverRestarts(t *testing.T) { eachProtocol(t, testDetectKeepsItsStateOverRestarts) }
+
+func testDetectKeepsItsStateOverRestarts(t *testing.T, cfg Config) {
 	log := zaptest.NewLogger(t)
 	producer, err := NewProducer(t.Context(), cfg, log)
 	if err != nil {
