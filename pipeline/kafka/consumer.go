@@ -55,8 +55,14 @@ type partition struct {
 	end    pipeline.EndOffset
 }
 
-// queueBatches bounds what waits for a worker; a partition whose queue is full is not fetched until it is empty again.
+// queueBatches bounds what waits for a worker; a partition whose queue is full is not fetched until one batch is left: the
+// next ones come while that is worked on.
 const queueBatches = 4
+
+// fetchWait is for how long a broker may hold an answer that has nothing in it. A partition that is fetched again waits for the
+// answer to the request before, which does not name it: with the client's usual 5 s one busy partition among quiet ones would
+// stand still for seconds after every few batches.
+const fetchWait = 50 * time.Millisecond
 
 // recordBytes is what a record takes beside its key and value, here and in the client.
 const recordBytes = 400
@@ -92,6 +98,7 @@ func NewConsumer(cfg Config, instance string, budget *pipeline.Budget, start fun
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxWait(fetchWait),
 		kgo.FetchMaxBytes(fetchBytes),
 		kgo.FetchMaxPartitionBytes(512<<10),
 		kgo.MaxDecompressBatchBytes(128<<20),
@@ -224,7 +231,7 @@ func (c *Consumer) dispatch(topic string, fetched *kgo.FetchPartition) {
 		Free: func() {
 			p.bytes.Add(-size)
 			c.budget.Give(size)
-			if p.queued.Add(-1) == 0 && p.paused.CompareAndSwap(true, false) {
+			if p.queued.Add(-1) <= 1 && p.paused.CompareAndSwap(true, false) {
 				c.client.ResumeFetchPartitions(map[string][]int32{topic: {key.partition}})
 			}
 		},
@@ -237,7 +244,7 @@ func (c *Consumer) dispatch(topic string, fetched *kgo.FetchPartition) {
 	p.end.Seen(fetched.HighWatermark)
 	// Pause before the batch is handed over: its release is what resumes.
 	queued, waiting := p.queued.Add(1), p.bytes.Add(size)
-	if (queued >= queueBatches || c.budget.Much(waiting)) && p.paused.CompareAndSwap(false, true) {
+	if (queued >= queueBatches || queued > 1 && c.budget.Much(waiting)) && p.paused.CompareAndSwap(false, true) {
 		c.client.PauseFetchPartitions(map[string][]int32{topic: {key.partition}})
 	}
 	select {
