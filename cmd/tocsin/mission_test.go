@@ -16,7 +16,10 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/tocsin-project/tocsin/pipeline"
 	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
@@ -36,6 +39,8 @@ type requirement struct {
 	// Alerts are all that the teams are told about the project, as "team rule severity" of the worst version; nil where
 	// that is not the point.
 	Alerts []string
+	// Unseen are texts that stand in the input and in nothing that comes of it: rows, dead letters, alerts, logs.
+	Unseen []string
 }
 
 // missionInput is a record in its tool's form, from a file or written out, or an event of ours. {i} in a text is the number
@@ -75,6 +80,7 @@ func TestMission(t *testing.T) {
 			for _, a := range r.Answers {
 				m.answers(t, r, a)
 			}
+			m.hides(t, r)
 			if r.Alerts != nil {
 				var got []string
 				for what, severity := range m.told[r.project()] {
@@ -163,6 +169,8 @@ type mission struct {
 	client *kgo.Client // writes records, reads the teams' topics
 	db     *clickhouse.DB
 	told   map[string]map[string]uint8 // by project, team and rule: the highest severity
+	alerts bytes.Buffer                // all of them, as they came
+	logs   *observer.ObservedLogs
 }
 
 func startMission(t *testing.T) *mission {
@@ -182,7 +190,8 @@ func startMission(t *testing.T) *mission {
 		t.Fatal(err)
 	}
 	t.Cleanup(servers.stop)
-	a, err := newApp(t.Context(), cfg, time.Now, zaptest.NewLogger(t))
+	core, logs := observer.New(zap.DebugLevel)
+	a, err := newApp(t.Context(), cfg, time.Now, zaptest.NewLogger(t, zaptest.WrapOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return zapcore.NewTee(c, core) }))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +209,7 @@ func startMission(t *testing.T) *mission {
 	if err := os.WriteFile(config, fmt.Appendf(nil, "clickhouse: {addrs: [%q]}\n", cfg.ClickHouse.Addrs[0]), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m := &mission{config: config, start: time.Now().UTC().Add(-missionLength).Truncate(time.Minute), db: a.db, told: map[string]map[string]uint8{}}
+	m := &mission{logs: logs, config: config, start: time.Now().UTC().Add(-missionLength).Truncate(time.Minute), db: a.db, told: map[string]map[string]uint8{}}
 	var topics []string
 	for _, team := range []string{"dev", "sec", "ops", "mon"} {
 		topics = append(topics, kafka.AlertsPrefix+team)
@@ -264,6 +273,7 @@ func (m *mission) hear(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		m.alerts.Write(rec.Value)
 		if m.told[a.Project] == nil {
 			m.told[a.Project] = map[string]uint8{}
 		}
@@ -320,6 +330,27 @@ func (in *missionInput) toRecord(t *testing.T, project, id string, at time.Time,
 		rec.Value = []byte(fill(in.Record))
 	}
 	return rec
+}
+
+// hides fails where a text is seen that must not be.
+func (m *mission) hides(t *testing.T, r requirement) {
+	t.Helper()
+	for _, text := range r.Unseen {
+		if strings.Contains(m.alerts.String(), text) {
+			t.Errorf("%q is in an alert", text)
+		}
+		for _, entry := range m.logs.All() {
+			if said := fmt.Sprint(entry.Message, entry.ContextMap()); strings.Contains(said, text) {
+				t.Errorf("%q is logged: %s", text, said)
+			}
+		}
+		for _, table := range []string{"v_events", "v_alerts", "dead_letters"} {
+			_, rows, err := m.db.QueryJSON(t.Context(), "SELECT * FROM "+table+" AS r WHERE position(formatRowNoNewline('JSONEachRow', r.*), {text:String}) > 0 LIMIT 3", map[string]any{"text": text}, clickhouse.Limits{Rows: 3, Time: time.Minute})
+			if err != nil || len(rows) > 0 {
+				t.Errorf("%q in %s: error %v, rows %v", text, table, err, rows)
+			}
+		}
+	}
 }
 
 // answers asks the warehouse until it says what it should; what comes from the topics may be a moment late.

@@ -19,6 +19,7 @@ var answers = map[string]string{
 	"scorecard":            "",
 	"probes":               badDigest,
 	"declared_against_use": "payments pay-api mem 512Mi",
+	"artifacts":            goodDigest,
 	"attribution":          "",
 	"before_after":         "production pay-api " + badDigest + " 120 0 50",
 	"address":              "auth.failed failure db-1 svc_report 30",
