@@ -78,7 +78,9 @@ func (eventEach) Process(_ context.Context, b *pipeline.Batch) error {
 
 // TestConsumerStoresEachRecordOnce produces while consumers come and go, as in rolling restarts, and expects every record
 // of every partition in the warehouse exactly once.
-func TestConsumerStoresEachRecordOnce(t *testing.T) { eachProtocol(t, testConsumerStoresEachRecordOnce) }
+func TestConsumerStoresEachRecordOnce(t *testing.T) {
+	eachProtocol(t, testConsumerStoresEachRecordOnce)
+}
 
 func testConsumerStoresEachRecordOnce(t *testing.T, cfg Config) {
 	warehouses := map[int32]*pipelinetest.Warehouse{0: pipelinetest.NewWarehouse(), 1: pipelinetest.NewWarehouse(), 2: pipelinetest.NewWarehouse()}
@@ -243,7 +245,9 @@ func (c *tally) Restore(key, value []byte) error {
 
 // TestDetectKeepsItsStateOverRestarts sends signals while detect instances come and go, one of them in the middle of
 // everything, and expects each third signal of a key to raise one alert, and that to be heard, committed once.
-func TestDetectKeepsItsStateOverRestarts(t *testing.T) { eachProtocol(t, testDetectKeepsItsStateOverRestarts) }
+func TestDetectKeepsItsStateOverRestarts(t *testing.T) {
+	eachProtocol(t, testDetectKeepsItsStateOverRestarts)
+}
 
 func testDetectKeepsItsStateOverRestarts(t *testing.T, cfg Config) {
 	log := zaptest.NewLogger(t)
