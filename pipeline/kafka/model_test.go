@@ -119,7 +119,9 @@ type process struct {
 	thaw  chan struct{} // closed but for a process that is frozen
 }
 
-var errDead = errors.New("the process is dead")
+// errDead has the form of what the system says of a broken connection: such the client tries again after a while, others at once,
+// without end.
+var errDead = &net.OpError{Op: "write", Err: errors.New("the process is dead")}
 
 // pass waits while the process is frozen.
 func (p *process) pass() error {
@@ -201,8 +203,8 @@ func (w wire) Close() error {
 
 func (p *process) dial(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if err := p.pass(); err != nil {
-			return nil, err
+		if p.pass() != nil {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: errDead.Err}
 		}
 		c, err := dial(ctx, network, addr)
 		if err != nil {
@@ -212,7 +214,7 @@ func (p *process) dial(dial func(context.Context, string, string) (net.Conn, err
 		defer p.mu.Unlock()
 		if p.dead {
 			c.Close()
-			return nil, errDead
+			return nil, &net.OpError{Op: "dial", Net: network, Err: errDead.Err}
 		}
 		p.conns[c] = struct{}{}
 		return wire{c, p}, nil
