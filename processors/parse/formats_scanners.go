@@ -5,6 +5,7 @@ var scannerFormats = []Format{
 	gitleaks,
 	bundlerAudit,
 	dockerBench,
+	kubeBench,
 	sarif,
 	gosec,
 	bandit,
