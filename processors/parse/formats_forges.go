@@ -9,6 +9,7 @@ var forgeFormats = []Format{
 	bitbucket,
 	azureDevOps,
 	gerrit,
+	jira,
 	gitLog,
 	registryEvents,
 	harbor,

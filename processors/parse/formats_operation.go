@@ -27,6 +27,7 @@ var operationFormats = []Format{
 	chaosMesh,
 	litmus,
 	kubernetesEvents,
+	argoCD,
 	caldera,
 	atomicRedTeam,
 	windows,
