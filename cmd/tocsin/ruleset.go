@@ -48,7 +48,7 @@ func sigmaRules(files *sigma.Beside) rule.Judged {
 	}
 	set := sigma.Load(files.Rules, sigma.Options{Placeholders: files.Placeholders})
 	detector := sigma.NewDetector(set, files.Taxonomy)
-	j := rule.Judged{Rules: detector.Rules(), Matcher: func() pipeline.Processor { return detector.Processor() }, Hear: detector.Hear, Explain: detector.Explain, Source: detector.Source}
+	j := rule.Judged{Rules: detector.Rules(), Matcher: func(m *rule.Matcher) pipeline.Processor { return detector.Watched(m) }, Hear: detector.Hear, Explain: detector.Explain, Source: detector.Source}
 	for _, r := range set.Results {
 		if r.Err != nil && !r.Inactive {
 			j.Notes = append(j.Notes, "refused: "+r.Err.Error())

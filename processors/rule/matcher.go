@@ -25,12 +25,12 @@ type Counts struct {
 	Excepted    uint64 // their condition held, but an exception did as well
 	Keyless     uint64 // matched, but a part of the key was empty
 	Errors      uint64 // an expression ended with an error; the event did not match
-	Nanoseconds uint64 // spent on the candidates; of the events that have some, one in timedEvery is timed, and stands for the others
+	Nanoseconds uint64 // spent on the candidates; of the events that have some, one in TimedEvery is timed, and stands for the others
 }
 
-// timedEvery is how many events there are to one whose candidates are timed: a look at the clock costs more than most
+// TimedEvery is how many events there are to one whose candidates are timed: a look at the clock costs more than most
 // conditions. It is a power of two.
-const timedEvery = 64
+const TimedEvery = 64
 
 // Matcher evaluates a set of rules on batches and appends a signal for each step of a rule that matched. It serves one
 // worker.
@@ -67,7 +67,7 @@ func (m *Matcher) use(s *Set) {
 	m.counted = m.counted[:0]
 	m.other = nil
 	if s.judged.Matcher != nil {
-		m.other = s.judged.Matcher()
+		m.other = s.judged.Matcher(m)
 	}
 	m.excepted = make([]uint64, len(s.Exceptions))
 	m.types = make([]typeTraffic, len(s.index.types))
@@ -121,8 +121,7 @@ func (m *Matcher) process(ctx context.Context, b *pipeline.Batch) error {
 	err := m.other.Process(ctx, b)
 	for i := range b.Signals {
 		if r := m.set.byID[b.Signals[i].Rule]; r.IsJudgedElsewhere() {
-			number, _ := slices.BinarySearchFunc(m.set.Rules, r.ID, func(r *Rule, id string) int { return strings.Compare(r.ID, id) })
-			c := m.candidate(number)
+			c := m.candidate(m.number(r))
 			c.Evaluated++
 			c.Matched++
 		}
@@ -130,12 +129,36 @@ func (m *Matcher) process(ctx context.Context, b *pipeline.Batch) error {
 	return err
 }
 
-// candidate counts that the index gave out a step of the rule.
-func (m *Matcher) candidate(number int) *Counts {
+// number returns the place of a rule in the set.
+func (m *Matcher) number(r *Rule) int {
+	n, _ := slices.BinarySearchFunc(m.set.Rules, r.ID, func(r *Rule, id string) int { return strings.Compare(r.ID, id) })
+	return n
+}
+
+// Took notes how long another matcher judged one of its rules for an event; one event in [TimedEvery] stands for the others.
+func (m *Matcher) Took(r *Rule, d time.Duration) {
+	m.counting(m.number(r)).Nanoseconds += TimedEvery * uint64(min(d, maxSample))
+}
+
+// Quarantines reports whether some rule is quarantined.
+func (m *Matcher) Quarantines() bool { return m.quarantined != nil }
+
+// IsQuarantined reports whether another matcher is not to judge its rule.
+func (m *Matcher) IsQuarantined(r *Rule) bool {
+	return m.quarantined != nil && m.quarantined[m.number(r)]
+}
+
+func (m *Matcher) counting(number int) *Counts {
 	c := &m.counts[number]
-	if c.Candidates == 0 {
+	if *c == (Counts{}) {
 		m.counted = append(m.counted, int32(number))
 	}
+	return c
+}
+
+// candidate counts that the index gave out a step of the rule.
+func (m *Matcher) candidate(number int) *Counts {
+	c := m.counting(number)
 	c.Candidates++
 	return c
 }
@@ -153,7 +176,7 @@ func (m *Matcher) event(b *pipeline.Batch, e *event, seq uint32) uint32 {
 	m.begin(e)
 	playground := e.HasLabel(playgroundLabel)
 	m.timing++
-	timed := m.timing%timedEvery == 0
+	timed := m.timing%TimedEvery == 0
 	for _, i := range m.steps {
 		s := &m.set.steps[i]
 		c := m.candidate(s.number)
@@ -167,7 +190,7 @@ func (m *Matcher) event(b *pipeline.Batch, e *event, seq uint32) uint32 {
 		}
 		began := time.Now()
 		seq = m.step(b, e, s, c, seq)
-		c.Nanoseconds += timedEvery * uint64(min(time.Since(began), maxSample))
+		c.Nanoseconds += TimedEvery * uint64(min(time.Since(began), maxSample))
 	}
 	return seq
 }

@@ -31,7 +31,7 @@ func TestSlowRuleIsQuarantined(t *testing.T) {
 	m := live.NewMatcher()
 	judge := func() (quick int, quarantines []pipeline.Signal) {
 		b := &pipeline.Batch{TopicPartition: pipeline.TopicPartition{Topic: "t"}}
-		for i := range timedEvery {
+		for i := range TimedEvery {
 			b.Records = append(b.Records, pipeline.Record{Offset: int64(i), Time: time.Unix(int64(i), 0)})
 			e := b.Next(i)
 			e.Host, e.SrcIP, e.Labels = "h", netip.MustParseAddr("10.0.0.1"), labels
@@ -53,18 +53,18 @@ func TestSlowRuleIsQuarantined(t *testing.T) {
 		t.Helper()
 		for n := 1; ; n++ {
 			quick, quarantines := judge()
-			if quick != timedEvery {
-				t.Fatalf("%s: the other rule matched %d of %d events", what, quick, timedEvery)
+			if quick != TimedEvery {
+				t.Fatalf("%s: the other rule matched %d of %d events", what, quick, TimedEvery)
 			}
 			if len(quarantines) > 0 {
 				if q := quarantines[0]; len(quarantines) != 1 || q.Rule != "SLOW" || q.Digest != live.Set().Rule("SLOW").Digest {
 					t.Fatalf("%s: %+v", what, quarantines)
 				}
-				t.Logf("%s: quarantined after %d events", what, n*timedEvery)
+				t.Logf("%s: quarantined after %d events", what, n*TimedEvery)
 				return
 			}
 			if n == 1000 {
-				t.Fatalf("%s: judged for %d events", what, n*timedEvery)
+				t.Fatalf("%s: judged for %d events", what, n*TimedEvery)
 			}
 		}
 	}
@@ -76,7 +76,7 @@ func TestSlowRuleIsQuarantined(t *testing.T) {
 	quiet := func(what string) {
 		t.Helper()
 		before := evaluated()
-		if quick, quarantines := judge(); quick != timedEvery || len(quarantines) > 0 || evaluated() != before {
+		if quick, quarantines := judge(); quick != TimedEvery || len(quarantines) > 0 || evaluated() != before {
 			t.Fatalf("%s: the other rule matched %d events, %d quarantines, %d evaluations", what, quick, len(quarantines), evaluated()-before)
 		}
 	}

@@ -121,8 +121,9 @@ type Set struct {
 // and word their alerts; their steps have no condition.
 type Judged struct {
 	Rules []*Rule
-	// Matcher makes the processor of one worker; it is called behind our own conditions. nil where there are no rules.
-	Matcher func() pipeline.Processor
+	// Matcher makes the processor of one worker; it is called behind our own conditions, and tells the worker's matcher what
+	// its rules take. nil where there are no rules.
+	Matcher func(m *Matcher) pipeline.Processor
 	// Hear appends to a batch the signals of those steps of the rules that take the alerts of a rule; see Matcher.Hear.
 	Hear func(rule string, e *pipeline.Event, b *pipeline.Batch)
 	// Explain says what each step of one of the rules makes of an event.

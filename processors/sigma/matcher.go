@@ -2,6 +2,7 @@ package sigma
 
 import (
 	"slices"
+	"time"
 )
 
 // Program is a set of rules made ready for events of one log source, or of all. It does not change: matchers of several
@@ -131,6 +132,10 @@ type Matcher struct {
 	candidates []int32
 	matched    []*Rule
 
+	off   []bool // rules that are not judged, by their number; nil where all are
+	timed bool   // the event's rules are timed, into took
+	took  []took
+
 	// Candidates counts the rules that the index gave out.
 	Candidates uint64
 }
@@ -190,11 +195,27 @@ func (m *Matcher) judge() []*Rule {
 	}
 	m.Candidates += uint64(len(m.candidates))
 	for _, r := range m.candidates {
+		if m.off != nil && m.off[r] {
+			continue
+		}
+		var began time.Time
+		if m.timed {
+			began = time.Now()
+		}
 		if m.holds(&m.program.trees[r]) {
 			m.matched = append(m.matched, m.program.rules[r])
 		}
+		if m.timed {
+			m.took = append(m.took, took{m.program.rules[r], time.Since(began)})
+		}
 	}
 	return m.matched
+}
+
+// took is how long a rule was judged for one event.
+type took struct {
+	rule *Rule
+	time time.Duration
 }
 
 // found takes what is filed under a key that the event has: rules to be judged, each once, and atoms that hold.

@@ -16,6 +16,8 @@ type Processor struct {
 	detector *Detector
 	matchers map[*scope]*Matcher // made when the first event of a view comes
 	topic    string              // a copy of the batch's topic that signals may keep
+	watch    *rule.Matcher       // is told what rules take, and says which are quarantined; nil for nobody
+	events   uint64              // judged, for which of them are timed
 
 	batch *pipeline.Batch
 	event *pipeline.Event
@@ -30,6 +32,14 @@ func (d *Detector) Processor() *Processor {
 	return &Processor{detector: d, matchers: map[*scope]*Matcher{}}
 }
 
+// Watched returns a processor for the worker of a matcher: it tells it what rules take, and does not judge those that are
+// quarantined.
+func (d *Detector) Watched(m *rule.Matcher) *Processor {
+	p := d.Processor()
+	p.watch = m
+	return p
+}
+
 // playgroundLabel marks events of a place where attacks are part of the plan: no Sigma rule judges them.
 const playgroundLabel = "playground"
 
@@ -40,6 +50,11 @@ func (p *Processor) Process(_ context.Context, b *pipeline.Batch) error {
 		p.topic = strings.Clone(b.Topic)
 	}
 	p.batch = b
+	if p.watch != nil && p.watch.Quarantines() {
+		for _, m := range p.matchers {
+			p.leave(m)
+		}
+	}
 	before := len(b.Signals)
 	for i := range b.Events {
 		e := &b.Events[i]
@@ -48,6 +63,7 @@ func (p *Processor) Process(_ context.Context, b *pipeline.Batch) error {
 			continue
 		}
 		p.event, p.done, p.told = e, p.done[:0], p.told[:0]
+		p.events++
 		for _, s := range scopes {
 			if s.sees(e) {
 				p.judge(s)
@@ -76,7 +92,41 @@ func (p *Processor) judge(s *scope) {
 	if m == nil {
 		m = s.program.NewMatcher()
 		p.matchers[s] = m
+		p.leave(m)
 	}
+	m.timed, m.took = p.watch != nil && p.events%rule.TimedEvery == 0, m.took[:0]
+	p.records(s, m)
+	for _, t := range m.took {
+		for _, r := range p.detector.serves(t.rule) {
+			p.watch.Took(r, t.time)
+		}
+	}
+}
+
+// serves returns the rules of the engine that the matches of a rule are for.
+func (d *Detector) serves(r *Rule) (all []*rule.Rule) {
+	if out := d.made[r]; out != nil {
+		all = append(all, out)
+	}
+	for _, part := range d.parts[r] {
+		all = append(all, part.rule)
+	}
+	return all
+}
+
+// leave notes which rules are for quarantined ones only.
+func (p *Processor) leave(m *Matcher) {
+	if p.watch == nil || !p.watch.Quarantines() {
+		return
+	}
+	m.off = make([]bool, len(m.program.rules))
+	for i, r := range m.program.rules {
+		m.off[i] = !slices.ContainsFunc(p.detector.serves(r), func(out *rule.Rule) bool { return !p.watch.IsQuarantined(out) })
+	}
+}
+
+// records judges what the view shows of the event: the event itself, or the lines of its record.
+func (p *Processor) records(s *scope, m *Matcher) {
 	if s.raw != rawAudit {
 		m.read(s, p.event, "")
 		p.take(s, m, m.judge())
