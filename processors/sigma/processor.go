@@ -121,8 +121,12 @@ func (p *Processor) leave(m *Matcher) {
 	}
 	m.off = make([]bool, len(m.program.rules))
 	for i, r := range m.program.rules {
-		m.off[i] = !slices.ContainsFunc(p.detector.serves(r), func(out *rule.Rule) bool { return !p.watch.IsQuarantined(out) })
+		m.off[i] = !slices.ContainsFunc(p.detector.serves(r), func(out *rule.Rule) bool { return !p.isQuarantined(out) })
 	}
+}
+
+func (p *Processor) isQuarantined(r *rule.Rule) bool {
+	return p.watch != nil && p.watch.IsQuarantined(r)
 }
 
 // records judges what the view shows of the event: the event itself, or the lines of its record.
@@ -181,7 +185,7 @@ func (p *Processor) take(s *scope, m *Matcher, matched []*Rule) {
 			continue
 		}
 		p.done = append(p.done, r)
-		if out := p.detector.made[r]; out != nil {
+		if out := p.detector.made[r]; out != nil && !p.isQuarantined(out) {
 			p.parts = p.parts[:0]
 			for _, c := range s.key {
 				v, _ := p.event.Field(c)
@@ -250,7 +254,7 @@ func (d *Detector) Hear(id string, e *pipeline.Event, b *pipeline.Batch) {
 func (p *Processor) correlate(part part) {
 	c := part.to
 	temporal := c.kind == "temporal" || c.kind == "temporal_ordered"
-	if !temporal && slices.Contains(p.told, c) {
+	if !temporal && slices.Contains(p.told, c) || p.isQuarantined(part.rule) {
 		return
 	}
 	if len(p.parts) < len(c.groupBy) || len(p.values) < len(c.fields) {
