@@ -12,6 +12,8 @@ var operationFormats = []Format{
 	accessLog,
 	k8sAudit,
 	cloudTrail,
+	gcpAudit,
+	azureLogs,
 	falco,
 	crowdSec,
 	auditd,
