@@ -75,9 +75,13 @@ func Open(ctx context.Context, binary, dir, extra string) (_ *Plant, err error) 
 
 // Run starts tocsin.
 func (p *Plant) Run(ctx context.Context) error {
-	p.process = exec.CommandContext(ctx, p.binary, "run", "-c", p.Config)
-	p.process.Stderr = os.Stderr
-	return p.process.Start()
+	process := exec.CommandContext(ctx, p.binary, "run", "-c", p.Config)
+	process.Stderr = os.Stderr
+	if err := process.Start(); err != nil {
+		return err
+	}
+	p.process = process
+	return nil
 }
 
 // Pid is that of tocsin.
