@@ -22,11 +22,7 @@ does not work is tried again until it does; what the peer refuses for good is a 
 committed once the peer has the alert. docs/alerts.md lists the kinds: ` + strings.Join(bridge.Kinds(), ", ") + `.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			cfg, err := LoadConfig(path)
-			if err != nil {
-				return err
-			}
-			log, err := cfg.Log.logger()
+			cfg, log, err := loadWithLog(path)
 			if err != nil {
 				return err
 			}

@@ -252,6 +252,14 @@ func (c Config) limits() pipeline.Limits {
 	return pipeline.Limits{Rows: c.Flush.Rows, Bytes: c.Flush.Bytes, Interval: c.Flush.Interval}
 }
 
+// loadWithLog reads a configuration file and makes the logger that it asks for.
+func loadWithLog(path string) (cfg Config, log *zap.Logger, err error) {
+	if cfg, err = LoadConfig(path); err == nil {
+		log, err = cfg.Log.logger()
+	}
+	return cfg, log, err
+}
+
 func (c LogConfig) logger() (*zap.Logger, error) {
 	conf := zap.NewProductionConfig() // samples what repeats: 100 equal messages a second, then every 100th
 	conf.DisableStacktrace = true

@@ -26,11 +26,7 @@ func runFailing() {
 		if err != nil {
 			return err
 		}
-		cfg, err := LoadConfig(os.Args[3])
-		if err != nil {
-			return err
-		}
-		log, err := cfg.Log.logger()
+		cfg, log, err := loadWithLog(os.Args[3])
 		if err != nil {
 			return err
 		}

@@ -25,11 +25,7 @@ the route's topic; it is answered 202 when Kafka has it, and 429 or 503 when it 
 example of each.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := LoadConfig(path)
-			if err != nil {
-				return err
-			}
-			log, err := cfg.Log.logger()
+			cfg, log, err := loadWithLog(path)
 			if err != nil {
 				return err
 			}
