@@ -69,11 +69,6 @@ func (d dialer) DialContext(ctx context.Context, network, addr string) (net.Conn
 // for good, or what it says against it; gobreaker.ErrOpenState or ErrTooManyRequests where it was not sent, for the server
 // has been failing and another INSERT finds out whether it still does.
 func (db *DB) insert(ctx context.Context, queries ...ch.Query) error {
-	_, err := db.inserts.breaker.Execute(func() (struct{}, error) { return struct{}{}, db.send(ctx, queries...) })
-	return err
-}
-
-func (db *DB) send(ctx context.Context, queries ...ch.Query) error {
 	ctx, cancel := context.WithTimeout(ctx, db.cfg.InsertTimeout)
 	defer cancel()
 	p := db.inserts
@@ -83,6 +78,11 @@ func (db *DB) send(ctx context.Context, queries ...ch.Query) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for a connection: %w", ctx.Err())
 	}
+	_, err := p.breaker.Execute(func() (struct{}, error) { return struct{}{}, p.send(ctx, queries) })
+	return err
+}
+
+func (p *pool) send(ctx context.Context, queries []ch.Query) error {
 	c, err := p.get(ctx)
 	if err != nil {
 		return err
