@@ -39,6 +39,12 @@ func (o *Out) codeFinding(typ string, f *codeFinding) *pipeline.Event {
 	return e
 }
 
+// suppress makes a finding's event that of one that somebody chose not to see.
+func suppress(e *pipeline.Event) {
+	e.Type, e.Class, e.Outcome = "finding.suppressed", kinds["finding.suppressed"].class, pipeline.OutcomeUnknown
+	settleFinding(e)
+}
+
 // placeTitle says what is wrong and where.
 func placeTitle(rule, what, file string, line int) string {
 	t := first(oneLine(what, 160), rule)

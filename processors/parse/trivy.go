@@ -207,8 +207,7 @@ func (c *trivyContext) misconfiguration(out *Out, r *trivyResult, m *trivyMiscon
 	case "PASS":
 		e.Outcome, e.Severity = pipeline.OutcomeSuccess, pipeline.SeverityInfo
 	case "EXCEPTION":
-		e.Type, e.Class = "finding.suppressed", kinds["finding.suppressed"].class
-		settleFinding(e)
+		suppress(e)
 	default:
 		e.Outcome, e.Disposition = pipeline.OutcomeFailure, pipeline.DispositionDetected
 	}
