@@ -6,6 +6,7 @@ var scannerFormats = []Format{
 	bundlerAudit,
 	dockerBench,
 	kubeBench,
+	inspec,
 	sarif,
 	gosec,
 	bandit,
