@@ -93,6 +93,23 @@ func TestMission(t *testing.T) {
 		})
 	}
 	t.Run("R60", func(t *testing.T) { m.suggests(t) })
+	t.Run("detect", func(t *testing.T) { m.forgets(t) })
+}
+
+// forgets asks what a detector has learnt of a hook in a repository, lets it forget that, and asks again.
+func (m *mission) forgets(t *testing.T) {
+	const rule, repo = "hook-silent", "git.example/r20/3"
+	shown := m.tocsin(t, "detect", "show", "-c", m.config, repo)
+	key, _, _ := strings.Cut(strings.TrimPrefix(shown, rule+" "), "\n")
+	if !strings.HasPrefix(shown, rule+" ") || !strings.Contains(key, repo) {
+		t.Fatalf("want what %s has learnt of %s, got\n%s", rule, repo, shown)
+	}
+	m.tocsin(t, "detect", "forget", "-c", m.config, rule, key)
+	for deadline := time.Now().Add(time.Minute); strings.Contains(m.tocsin(t, "detect", "show", "-c", m.config), key); {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s still knows %s", rule, key)
+		}
+	}
 }
 
 // suggests asks for rules that notice when a source stops, until there is nothing left to suggest: a source that no rule
@@ -206,7 +223,7 @@ func startMission(t *testing.T) *mission {
 		a.close()
 	})
 	config := filepath.Join(t.TempDir(), "tocsin.yaml")
-	if err := os.WriteFile(config, fmt.Appendf(nil, "clickhouse: {addrs: [%q]}\n", cfg.ClickHouse.Addrs[0]), 0o600); err != nil {
+	if err := os.WriteFile(config, fmt.Appendf(nil, "clickhouse: {addrs: [%q]}\nkafka: {brokers: [%q]}\n", cfg.ClickHouse.Addrs[0], cfg.Kafka.Brokers[0]), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	m := &mission{logs: logs, config: config, start: time.Now().UTC().Add(-missionLength).Truncate(time.Minute), db: a.db, told: map[string]map[string]uint8{}}
