@@ -18,12 +18,8 @@ var argoCD = Format{
 	Known: "JSON object of argoproj.io's kind Application, alone, in app (webhook body {{toJson .app}}) or in a watch's object",
 	Frame: Values,
 	Match: func(s *Shape) bool {
-		for _, b := range [...][]byte{s.Object, s.Raw("app"), s.Raw("object")} {
-			if isArgoApplication(b) {
-				return true
-			}
-		}
-		return false
+		return s.String("kind") == "Application" && strings.HasPrefix(s.String("apiVersion"), "argoproj.io/") ||
+			isArgoApplication(s.Raw("app")) || isArgoApplication(s.Raw("object"))
 	},
 	Parse: parseArgoCD,
 }

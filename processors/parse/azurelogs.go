@@ -18,7 +18,10 @@ var azureLogs = Format{
 	Known: "JSON with operationName, correlationId and resourceId, tenantId or eventTimestamp, alone, in records or in value",
 	Frame: Values, Log: true,
 	Match: func(s *Shape) bool {
-		for _, b := range [...][]byte{s.Object, firstMember(s.Raw("records")), firstMember(s.Raw("value"))} {
+		if s.Has("operationName", "correlationId") {
+			return s.Has("resourceId") || s.Has("tenantId") || s.Has("eventTimestamp")
+		}
+		for _, b := range [...][]byte{firstMember(s.Raw("records")), firstMember(s.Raw("value"))} {
 			if member(b, "operationName") != nil && member(b, "correlationId") != nil &&
 				(member(b, "resourceId") != nil || member(b, "tenantId") != nil || member(b, "eventTimestamp") != nil) {
 				return true
