@@ -28,6 +28,7 @@ type Consumer struct {
 	opts   []kgo.Opt
 	cfg    Config
 	group  string
+	name   string
 	start  func(pipeline.TopicPartition) (*pipeline.Worker, error)
 	log    *zap.Logger
 	budget *pipeline.Budget
@@ -86,7 +87,7 @@ func NewConsumer(cfg Config, instance string, budget *pipeline.Budget, start fun
 		return nil, err
 	}
 	c := &Consumer{
-		cfg: cfg, budget: budget, group: cfg.Group + "-ingest", start: start, log: log, drain: drainTime, parts: map[topicPartition]*partition{},
+		cfg: cfg, budget: budget, group: cfg.Group + "-ingest", name: instance, start: start, log: log, drain: drainTime, parts: map[topicPartition]*partition{},
 	}
 	topics, regex := cfg.subscription(AlertsStateTopic, ControlTopic, GrowthTopic, DeadLetterTopic)
 	if regex {
@@ -128,7 +129,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		leave(c.client, c.cfg, c.group, c.log)
 		c.client.Close()
 		if !errors.Is(err, errTaken) || ctx.Err() != nil {
-			return err
+			return replaced(err, c.name)
 		}
 		c.log.Warn("joins the group again", zap.String("group", c.group), zap.Error(err))
 		if err := c.join(); err != nil {
@@ -186,6 +187,16 @@ func halts(err error) bool {
 		return false
 	}
 	return !kafkaErr.Retriable
+}
+
+// replaced says what an error means where another process has the name of this one.
+func replaced(err error, instance string) error {
+	for _, fenced := range []error{kerr.FencedInstanceID, kerr.InvalidProducerEpoch, kerr.ProducerFenced} {
+		if errors.Is(err, fenced) {
+			return fmt.Errorf("another process has taken the place of this one, for both are called %q: give each an `instance` of its own in its configuration: %w", instance, err)
+		}
+	}
+	return err
 }
 
 // leave lets the partitions go and takes this member out of its group. The client itself would let one that has a name keep

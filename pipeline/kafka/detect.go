@@ -28,12 +28,12 @@ type Detect struct {
 	stage   stage
 	log     *zap.Logger
 	now     func() time.Time
-	source  string
 
 	// Tracer gets a span for each transaction; nil for no traces. It is set before Run.
 	Tracer trace.Tracer
 
 	group  string
+	name   string
 	cfg    Config
 	bound  time.Duration // of a round
 	states map[int32]member
@@ -94,7 +94,7 @@ func newStage(cfg Config, instance string, now func() time.Time, log *zap.Logger
 		return nil, err
 	}
 	d := &Detect{
-		stage: st, cfg: cfg, bound: transactionTimeout, group: cfg.Group + "-" + st.name, log: log.Named(st.name), now: now, source: "tocsin/" + instance,
+		stage: st, cfg: cfg, bound: transactionTimeout, group: cfg.Group + "-" + st.name, name: instance, log: log.Named(st.name), now: now,
 	}
 	leave := func(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
 		d.disown(gone)
@@ -169,7 +169,7 @@ func (d *Detect) Run(ctx context.Context) error {
 		leave(d.session.Client(), d.cfg, d.group, d.log)
 		d.session.Close()
 		if !errors.Is(err, errTaken) || ctx.Err() != nil {
-			return err
+			return replaced(err, d.name)
 		}
 		d.log.Warn("joins the group again", zap.String("group", d.group), zap.Error(err))
 		if err := d.join(); err != nil {
