@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/tocsin-project/tocsin/pipeline"
 )
 
@@ -123,9 +125,9 @@ func crowdSecAlert(b []byte, out *Out) error {
 		}
 	}
 	switch {
-	case v.UUID != "":
+	case uuid.Validate(string(v.UUID)) == nil:
 		out.ID(e, string(v.UUID))
-	case v.ID != "": // a number of one local API's
+	case v.ID != "" && digits(string(v.ID)) == len(v.ID): // a number of one local API's
 		out.ID(e, string(v.Machine), string(v.ID), string(first(v.Created, v.Start)))
 	}
 	return nil
