@@ -128,3 +128,45 @@ func TestConsumerGivesItsBudgetBack(t *testing.T) {
 		t.Errorf("%d bytes are under way after the end", left)
 	}
 }
+
+// TestBusyPartitionAmongQuietOnes: a partition that is paused again and again does not wait each time for the answer to a fetch of
+// those where nothing comes.
+func TestBusyPartitionAmongQuietOnes(t *testing.T) {
+	const records = 40_000
+	cfg := broker(t)
+	producer := client(t, cfg, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	for range records {
+		producer.Produce(t.Context(), &kgo.Record{Topic: "raw", Value: make([]byte, 200)}, nil)
+	}
+	if err := producer.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	warehouse := pipelinetest.NewWarehouse()
+	c, err := NewConsumer(cfg, "instance", pipeline.NewBudget(64<<20), func(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
+		w := &pipeline.Worker{
+			Processors: []pipeline.Processor{eventEach{}}, Sink: &pipelinetest.Sink{Warehouse: pipelinetest.NewWarehouse()}, Publisher: &pipelinetest.Publisher{},
+			Limits: pipeline.Limits{Rows: 1000, Bytes: 1 << 30, Interval: 100 * time.Millisecond}, Now: time.Now, Log: zap.NewNop(),
+			Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
+		}
+		if tp.Topic == "raw" && tp.Partition == 0 {
+			w.Sink = &pipelinetest.Sink{Warehouse: warehouse, Fail: func(bool) error { time.Sleep(10 * time.Millisecond); return nil }}
+		}
+		return w, nil
+	}, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	waitFor(t, "the first records", func() bool { return len(warehouse.Offsets()) > 0 })
+	began := time.Now()
+	waitFor(t, "all records", func() bool { return len(warehouse.Offsets()) == records })
+	if took := time.Since(began); took > 9*time.Second { // with the client's usual wait: 5 s for each time
+		t.Errorf("%d records took %v", records, took)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
