@@ -169,20 +169,14 @@ func (c *inspecControl) event(out *Out, profile *inspecProfile, platform *inspec
 	return e
 }
 
-// inspecSeverity converts an impact. A control of json-min has none, and is medium.
+// inspecSeverity converts an impact, which has the steps of a CVSS score on a scale to 1. A control of json-min has none, and is
+// medium.
 func inspecSeverity(impact *Number) uint8 {
 	if impact == nil {
 		return pipeline.SeverityMedium
 	}
-	switch v := impact.Or(0.5); {
-	case v >= 0.9:
-		return pipeline.SeverityCritical
-	case v >= 0.7:
-		return pipeline.SeverityHigh
-	case v >= 0.4:
-		return pipeline.SeverityMedium
-	case v > 0:
-		return pipeline.SeverityLow
+	if s := severityCVSS(10 * impact.Or(0.5)); s != pipeline.SeverityUnknown {
+		return s
 	}
 	return pipeline.SeverityInfo
 }
