@@ -44,7 +44,12 @@ type Signal struct {
 	// them, so a reader drops what it has seen by one high-water mark for each input partition.
 	Origin TopicPartition
 	Offset int64
-	Seq    uint32 // number of the signal among those of its record
+	Seq    uint32 // number of the signal among those of its record, from 0
+
+	// After names the match that its worker sent before this one, of the same input partition to the same partition of the
+	// signals topic: a reader that has not seen it takes neither a match nor a watermark that follows it, for the broker has
+	// refused it and whoever reads the input next sends both again. Seq counts from 1 there; the zero Place is before all.
+	After Place
 
 	Rule    string
 	Version int
@@ -62,6 +67,17 @@ type Signal struct {
 	Fields []Attr
 }
 
+// Place is that of a signal among those of its input partition.
+type Place struct {
+	Offset int64
+	Seq    uint32
+}
+
+// Before reports whether p comes before q.
+func (p Place) Before(q Place) bool {
+	return p.Offset < q.Offset || p.Offset == q.Offset && p.Seq < q.Seq
+}
+
 // Field returns the captured field of that column name, or "".
 func (s *Signal) Field(column string) string {
 	for i := range s.Fields {
@@ -74,7 +90,7 @@ func (s *Signal) Field(column string) string {
 
 // signalVersion is the first byte of every encoded signal. A reader refuses what it does not know: the topic is private
 // to one version of tocsin at a time, and an upgrade drains it first.
-const signalVersion = 2
+const signalVersion = 3
 
 var errShortSignal = errors.New("signal ends too early")
 
@@ -87,6 +103,10 @@ func AppendSignal(dst []byte, s *Signal) []byte {
 	dst = binary.AppendVarint(dst, int64(s.Origin.Partition))
 	dst = binary.AppendVarint(dst, s.Offset)
 	dst = binary.AppendUvarint(dst, uint64(s.Seq))
+	dst = binary.AppendUvarint(dst, uint64(s.After.Seq))
+	if s.After.Seq > 0 {
+		dst = binary.AppendVarint(dst, s.Offset-s.After.Offset)
+	}
 	dst = binary.AppendVarint(dst, nanos(s.Time))
 	dst = binary.AppendVarint(dst, nanos(s.Ingest))
 	if s.Kind == SignalWatermark {
@@ -125,6 +145,9 @@ func DecodeSignal(b []byte) (Signal, error) {
 	s.Origin.Partition = int32(d.varint())
 	s.Offset = d.varint()
 	s.Seq = uint32(d.uvarint())
+	if s.After.Seq = uint32(d.uvarint()); s.After.Seq > 0 {
+		s.After.Offset = s.Offset - d.varint()
+	}
 	s.Time = timeOf(d.varint())
 	s.Ingest = timeOf(d.varint())
 	switch s.Kind {

@@ -10,7 +10,7 @@ import (
 
 func sampleSignal() Signal {
 	return Signal{
-		Kind: SignalMatch, Origin: TopicPartition{"raw.github", uuid.UUID{1, 2}, 3}, Offset: 1 << 40, Seq: 2,
+		Kind: SignalMatch, Origin: TopicPartition{"raw.github", uuid.UUID{1, 2}, 3}, Offset: 1 << 40, Seq: 2, After: Place{1<<40 - 7, 3},
 		Rule: "C12", Version: 4, Digest: 0xfedcba9876543210, Step: 1, Key: "root|ä", Time: time.Unix(1700000000, 5).UTC(), Ingest: time.Unix(1700000001, 0).UTC(),
 		EventID: NewID("x"), Values: []string{"203.0.113.7", ""}, Fields: []Attr{{"actor", "root"}, {"host", ""}},
 	}

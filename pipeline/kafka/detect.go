@@ -115,7 +115,7 @@ func newStage(cfg Config, instance string, now func() time.Time, log *zap.Logger
 		kgo.FetchMaxWait(500*time.Millisecond),
 		kgo.ProducerLinger(0),
 		// The changelog of a partition's state is the partition of the same number.
-		kgo.RecordPartitioner(partitioner{kgo.StickyKeyPartitioner(nil)}),
+		kgo.RecordPartitioner(partitioner{Partitioner: kgo.StickyKeyPartitioner(nil)}),
 		kgo.OnPartitionsAssigned(d.own),
 		kgo.OnPartitionsRevoked(leave),
 		kgo.OnPartitionsLost(leave),

@@ -43,6 +43,7 @@ var mutations = []mutation{
 	})},
 	{name: "offsets are committed before signals are acknowledged", worker: func(w *pipeline.Worker) { w.Publisher = hasty{w.Publisher} }},
 	{name: "signals are not deduplicated", state: func(c pipeline.Correlator) pipeline.Correlator { return forgetful{c} }},
+	{name: "signals behind refused ones are taken", state: func(c pipeline.Correlator) pipeline.Correlator { return trusting{c} }},
 	{name: "what an aborted transaction did to the state stays", state: func(c pipeline.Correlator) pipeline.Correlator { return stubborn{c} }},
 	{name: "the state has no changelog", state: func(c pipeline.Correlator) pipeline.Correlator { return silent{c} }},
 	{name: "aborted records are read", broker: rewrite(kmsg.Fetch, func(_ *kfake.Cluster, req *kmsg.FetchRequest) { req.IsolationLevel = 0 })},
@@ -72,6 +73,14 @@ type forgetful struct{ pipeline.Correlator }
 func (f forgetful) Process(s *pipeline.Signal, out *pipeline.Output) {
 	s.Offset = attempts.Add(1)
 	f.Correlator.Process(s, out)
+}
+
+// trusting believes that no signal is missing.
+type trusting struct{ pipeline.Correlator }
+
+func (t trusting) Process(s *pipeline.Signal, out *pipeline.Output) {
+	s.After = pipeline.Place{}
+	t.Correlator.Process(s, out)
 }
 
 type stubborn struct{ pipeline.Correlator }

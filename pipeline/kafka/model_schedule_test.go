@@ -106,7 +106,7 @@ func schedule(rng *rand.Rand) []op {
 	for range 4 + rng.IntN(8) {
 		name := processNames[rng.IntN(len(processNames))]
 		pause := time.Duration(rng.IntN(12_000)) * time.Millisecond
-		switch rng.IntN(14) {
+		switch rng.IntN(15) {
 		case 0:
 			add(fmt.Sprintf("%s is started, if it is not there", name), func(m *model) {
 				if m.current(name) == nil {
@@ -148,6 +148,10 @@ func schedule(rng *rand.Rand) []op {
 			}
 			add(fmt.Sprintf("%d requests of kind %s fail: %s %s", fault.Count, fault.Keys[0].Name(), fault.Err.Message, fault.Topic), func(m *model) { m.cluster.Fault(fault) })
 		case 10:
+			add("signals are refused", func(m *model) {
+				m.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: SignalsTopic, Err: kerr.MessageTooLarge, Count: 1})
+			})
+		case 11:
 			if !compacts {
 				continue
 			}

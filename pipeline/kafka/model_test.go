@@ -620,6 +620,9 @@ func (m *model) settle() {
 // judge says what is wrong at the end.
 func (m *model) judge() []string {
 	wrong, got, want := m.stored(), m.found(), m.oracle()
+	if len(want) == 0 {
+		wrong = append(wrong, "the records lead to no alert: they prove nothing")
+	}
 	for _, a := range want {
 		if !slices.Contains(got, a) {
 			wrong = append(wrong, "missing: "+a)

@@ -17,8 +17,8 @@ import (
 // Producer sends signals and dead letters for all workers of the process.
 type Producer struct {
 	client     *kgo.Client
-	partitions int32 // of the signals topic
-	failed     sync.Once
+	partitions int32                // of the signals topic
+	byKey      kgo.TopicPartitioner // every Kafka client's for records with a key
 }
 
 // NewProducer connects and asks how many partitions the signals topic has. The topic must exist.
@@ -29,8 +29,7 @@ func NewProducer(ctx context.Context, cfg Config, log *zap.Logger) (*Producer, e
 	}
 	byKey := kgo.StickyKeyPartitioner(nil)
 	client, err := kgo.NewClient(append(opts,
-		// Watermarks have no key and name their partition; all else goes by key, as every Kafka client does it.
-		kgo.RecordPartitioner(partitioner{byKey}),
+		kgo.RecordPartitioner(partitioner{Partitioner: byKey, signals: true}),
 		kgo.ProducerLinger(5*time.Millisecond),
 		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()),
 	)...)
@@ -45,7 +44,7 @@ func NewProducer(ctx context.Context, cfg Config, log *zap.Logger) (*Producer, e
 		client.Close()
 		return nil, fmt.Errorf("read topic %s: %w", SignalsTopic, err)
 	}
-	return &Producer{client: client, partitions: int32(len(topics[SignalsTopic].Partitions))}, nil
+	return &Producer{client: client, partitions: int32(len(topics[SignalsTopic].Partitions)), byKey: byKey.ForTopic(SignalsTopic)}, nil
 }
 
 // Close sends what is buffered, within ctx, and ends.
@@ -56,29 +55,38 @@ func (p *Producer) Close(ctx context.Context) error {
 }
 
 // partitioner sends watermarks and ticks, which have no key, and changelogs to the partition they name.
-type partitioner struct{ kgo.Partitioner }
-
-func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
-	return topicPartitioner{p.Partitioner.ForTopic(topic)}
+type partitioner struct {
+	kgo.Partitioner
+	signals bool // name theirs also where they have a key
 }
 
-type topicPartitioner struct{ kgo.TopicPartitioner }
+func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
+	return topicPartitioner{p.Partitioner.ForTopic(topic), p.signals && topic == SignalsTopic}
+}
+
+type topicPartitioner struct {
+	kgo.TopicPartitioner
+	named bool
+}
 
 func (topicPartitioner) RequiresConsistency(*kgo.Record) bool { return true }
 
 func (t topicPartitioner) Partition(r *kgo.Record, n int) int {
-	if r.Key == nil && (r.Topic == SignalsTopic || r.Topic == DeskTopic) || r.Topic == StateTopic || r.Topic == DeskStateTopic {
+	if t.named || r.Key == nil && (r.Topic == SignalsTopic || r.Topic == DeskTopic) || r.Topic == StateTopic || r.Topic == DeskStateTopic {
 		return int(r.Partition) % n
 	}
 	return t.TopicPartitioner.Partition(r, n)
 }
 
 // Worker returns the publisher of one worker: it waits for its own records only.
-func (p *Producer) Worker() *WorkerPublisher { return &WorkerPublisher{producer: p} }
+func (p *Producer) Worker() *WorkerPublisher {
+	return &WorkerPublisher{producer: p, sent: make([]pipeline.Place, p.partitions)}
+}
 
 // WorkerPublisher implements pipeline.Publisher over the shared producer.
 type WorkerPublisher struct {
 	producer *Producer
+	sent     []pipeline.Place // behind the last match, for each partition of the signals topic
 	pending  sync.WaitGroup
 	mu       sync.Mutex
 	err      error
@@ -88,7 +96,12 @@ type WorkerPublisher struct {
 func (w *WorkerPublisher) Publish(ctx context.Context, b *pipeline.Batch) error {
 	for i := range b.Signals {
 		s := &b.Signals[i]
-		w.send(ctx, &kgo.Record{Topic: SignalsTopic, Key: []byte(s.Key), Value: pipeline.AppendSignal(nil, s), Timestamp: s.Ingest})
+		r := &kgo.Record{Topic: SignalsTopic, Key: []byte(s.Key), Timestamp: s.Ingest}
+		r.Partition = int32(w.producer.byKey.Partition(r, len(w.sent)))
+		s.After = w.sent[r.Partition]
+		w.sent[r.Partition] = pipeline.Place{Offset: s.Offset, Seq: s.Seq + 1}
+		r.Value = pipeline.AppendSignal(nil, s)
+		w.send(ctx, r)
 	}
 	var letters []pipeline.DeadLetter
 	var seq uint32 // among the failures of one record; they come in the records' order
@@ -133,18 +146,15 @@ func letterRecord(d *pipeline.DeadLetter) (*kgo.Record, error) {
 
 // Watermark tells every partition of the signals topic how far the input partition's event time has come.
 func (w *WorkerPublisher) Watermark(ctx context.Context, tp pipeline.TopicPartition, offset int64, t time.Time) error {
-	value := pipeline.AppendSignal(nil, &pipeline.Signal{Kind: pipeline.SignalWatermark, Origin: tp, Offset: offset, Time: t, Ingest: t})
-	for n := range w.producer.partitions {
-		w.send(ctx, &kgo.Record{Topic: SignalsTopic, Partition: n, Value: value})
+	for n, after := range w.sent {
+		mark := pipeline.Signal{Kind: pipeline.SignalWatermark, Origin: tp, Offset: offset, After: after, Time: t, Ingest: t}
+		w.send(ctx, &kgo.Record{Topic: SignalsTopic, Partition: int32(n), Value: pipeline.AppendSignal(nil, &mark)})
 	}
 	return nil
 }
 
 // send hands a record over. What the worker has handed over is sent even when that is ended: the client would fail the whole
 // batch, with other workers' records in it.
-//
-// Detect takes signals of an input partition in their order and drops those before the last, as repetitions. So nothing may
-// follow a record that the broker has refused: all that waits is given up, and whoever reads the partitions next sends it again.
 func (w *WorkerPublisher) send(ctx context.Context, r *kgo.Record) {
 	w.pending.Add(1)
 	w.producer.client.Produce(context.WithoutCancel(ctx), r, func(_ *kgo.Record, err error) {
@@ -154,14 +164,10 @@ func (w *WorkerPublisher) send(ctx context.Context, r *kgo.Record) {
 				w.err = fmt.Errorf("produce to %s: %w", r.Topic, err)
 			}
 			w.mu.Unlock()
-			w.producer.failed.Do(func() { go w.producer.giveUp() })
 		}
 		w.pending.Done()
 	})
 }
-
-// giveUp fails all that waits to be sent, and what is handed over meanwhile.
-func (p *Producer) giveUp() { _ = p.client.AbortBufferedRecords(context.Background()) } // fails with its context only
 
 // Flush implements pipeline.Publisher.
 func (w *WorkerPublisher) Flush(ctx context.Context) error {

@@ -31,7 +31,7 @@ alert: {title: t, summary: s}
 		t.Fatal(err)
 	}
 	start := func() pipeline.Correlator { return correlate.New(set, correlate.Config{}) }
-	producer := client(t, cfg, kgo.RecordPartitioner(partitioner{kgo.StickyKeyPartitioner(nil)}))
+	producer := client(t, cfg, kgo.RecordPartitioner(partitioner{Partitioner: kgo.StickyKeyPartitioner(nil)}))
 	for n, host := range []string{"db-a", "db-b"} {
 		e := start()
 		r := set.Rule("G")

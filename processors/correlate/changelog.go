@@ -45,8 +45,8 @@ func (e *Engine) Dirty(f func(key, value []byte)) {
 		key = appendOriginID(key, o.id)
 		value = append(value[:0], stateVersion)
 		value = binary.AppendVarint(value, o.time)
-		value = binary.AppendVarint(value, o.offset)
-		value = binary.AppendUvarint(value, uint64(o.seq))
+		value = binary.AppendVarint(value, o.next.Offset)
+		value = binary.AppendUvarint(value, uint64(o.next.Seq))
 		value = binary.AppendVarint(value, e.watermark)
 		f(key, value)
 	}
@@ -82,7 +82,7 @@ func (e *Engine) Restore(key, value []byte) error {
 	case changelogOrigin:
 		id := pipeline.TopicPartition{Topic: kd.text(), ID: kd.uuid(), Partition: int32(kd.varint())}
 		o := e.origin(id)
-		o.time, o.offset, o.seq = d.varint(), d.varint(), uint32(d.uvarint())
+		o.time, o.next = d.varint(), pipeline.Place{Offset: d.varint(), Seq: uint32(d.uvarint())}
 		e.watermark = max(e.watermark, d.varint())
 	case changelogKey:
 		id, version, digest := kd.text(), int(kd.uvarint()), kd.uint64()

@@ -36,6 +36,7 @@ const (
 type Stats struct {
 	Signals    uint64 // matches judged
 	Duplicates uint64 // seen before
+	Torn       uint64 // behind one that the broker has refused; they come again
 	Late       uint64 // behind the watermark
 	Foreign    uint64 // of a rule, version or definition that the set does not have
 	Evicted    uint64 // keys forgotten because their rule had too many
@@ -126,13 +127,12 @@ type call struct {
 
 // origin is what is known of one input partition.
 type origin struct {
-	id     pipeline.TopicPartition
-	time   int64 // newest event time; minTime before there is one
-	offset int64 // the last signal's; -1 before there is one
-	seq    uint32
-	seen   time.Time // when it was last heard of, by the caller's clock
-	idle   bool
-	tx     uint32
+	id   pipeline.TopicPartition
+	time int64          // newest event time; minTime before there is one
+	next pipeline.Place // behind the last match
+	seen time.Time      // when it was last heard of, by the caller's clock
+	idle bool
+	tx   uint32
 }
 
 // New returns an engine for the rules of the set. The set is shared and only read.
@@ -341,17 +341,22 @@ func isOf(e *alert.Episode, r *rule.Rule, alertID uuid.UUID) bool {
 	})
 }
 
-// arrive notes where an input partition is. It reports whether the signal is a match that was not seen before.
+// arrive notes where an input partition is. It reports whether the signal is a match that was not seen before, and that no
+// other is missing before it.
 func (e *Engine) arrive(s *pipeline.Signal, out *pipeline.Output) bool {
 	o := e.origin(s.Origin)
 	e.tx.touchOrigin(o)
 	o.seen = out.Now
+	if o.next.Before(s.After) {
+		e.stats.Torn++
+		return false
+	}
 	if s.Kind == pipeline.SignalMatch {
-		if s.Offset < o.offset || s.Offset == o.offset && s.Seq <= o.seq {
+		if (pipeline.Place{Offset: s.Offset, Seq: s.Seq}).Before(o.next) {
 			e.stats.Duplicates++
 			return false
 		}
-		o.offset, o.seq = s.Offset, s.Seq
+		o.next = pipeline.Place{Offset: s.Offset, Seq: s.Seq + 1}
 	}
 	if !s.Time.IsZero() { // a partition that was opened but not read yet says so with no time: the watermark waits for it
 		e.move(o, s.Time.UnixNano(), out)
@@ -449,7 +454,7 @@ func (e *Engine) origin(id pipeline.TopicPartition) *origin {
 	}
 	o := e.byOrigin[id]
 	if o == nil {
-		o = &origin{id: id, time: minTime, offset: -1}
+		o = &origin{id: id, time: minTime}
 		e.byOrigin[id] = o
 		e.origins = append(e.origins, o)
 		e.tx.newOrigin(o)

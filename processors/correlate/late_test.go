@@ -69,3 +69,35 @@ func TestLateSignalsAreCounted(t *testing.T) {
 		t.Errorf("got %+v, want 2 late, 2 judged, 4 seen before", s)
 	}
 }
+
+// TestTornSignals is of a worker that went on for a moment after the broker had refused one of its signals, and of the one
+// that reads the same records after it.
+func TestTornSignals(t *testing.T) {
+	set := load(t, thresholdRule)
+	e, out := New(set, Config{Lateness: 30 * time.Second}), &pipeline.Output{}
+	in := signals(t, set, 0,
+		pipeline.Event{Time: at(100), Type: "auth.failed", Actor: "a"},
+		pipeline.Event{Time: at(101), Type: "auth.failed", Actor: "a"},
+		pipeline.Event{Time: at(102), Type: "auth.failed", Actor: "a"})
+	for i := 1; i < len(in); i++ {
+		in[i].After = pipeline.Place{Offset: in[i-1].Offset, Seq: in[i-1].Seq + 1}
+	}
+	mark := pipeline.Signal{Kind: pipeline.SignalWatermark, Origin: in[2].Origin, Offset: in[2].Offset, After: pipeline.Place{Offset: in[2].Offset, Seq: in[2].Seq + 1}, Time: at(500)}
+	take := func(all ...pipeline.Signal) Stats {
+		for i := range all {
+			e.Process(&all[i], out)
+		}
+		return e.Stats()
+	}
+	if s := take(in[0], in[2], mark); s.Signals != 1 || s.Torn != 2 {
+		t.Errorf("got %+v, want the first judged, the third and the watermark torn", s)
+	}
+	again := in[1]
+	again.After = pipeline.Place{} // the first of its worker
+	if s := take(again, in[2], mark); s.Signals != 3 || s.Torn != 2 || s.Late != 0 {
+		t.Errorf("got %+v, want all three judged in the end", s)
+	}
+	if s := take(in...); s.Signals != 3 || s.Duplicates != 3 {
+		t.Errorf("got %+v, want three seen before", s)
+	}
+}

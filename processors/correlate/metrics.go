@@ -68,6 +68,7 @@ func (m *Metrics) report(e *Engine) {
 func (s *Stats) add(now, before *Stats) {
 	s.Signals += now.Signals - before.Signals
 	s.Duplicates += now.Duplicates - before.Duplicates
+	s.Torn += now.Torn - before.Torn
 	s.Late += now.Late - before.Late
 	s.Foreign += now.Foreign - before.Foreign
 	s.Evicted += now.Evicted - before.Evicted
@@ -75,7 +76,7 @@ func (s *Stats) add(now, before *Stats) {
 }
 
 var (
-	signalsMetric = prometheus.NewDesc("tocsin_detect_signals_total", "Signals by what became of them: judged, seen before, later than the watermark allows, of a rule's definition that is gone.", []string{"result"}, nil)
+	signalsMetric = prometheus.NewDesc("tocsin_detect_signals_total", "Signals by what became of them: judged, seen before, behind one that the broker refused (torn: it comes again), later than the watermark allows, of a rule's definition that is gone.", []string{"result"}, nil)
 	lostMetric    = prometheus.NewDesc("tocsin_detect_forgotten_total", "State that was given up because a rule had too many keys, or a key too many events.", []string{"what"}, nil)
 	keysMetric    = prometheus.NewDesc("tocsin_rule_keys", "Keys that detect holds state of.", []string{"rule"}, nil)
 	bytesMetric   = prometheus.NewDesc("tocsin_rule_state_bytes", "Size of that state as it is kept in the changelog.", []string{"rule"}, nil)
@@ -96,7 +97,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	send := func(d *prometheus.Desc, t prometheus.ValueType, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, t, v, labels...)
 	}
-	for result, n := range map[string]uint64{"judged": m.total.Signals, "duplicate": m.total.Duplicates, "late": m.total.Late, "foreign": m.total.Foreign} {
+	for result, n := range map[string]uint64{"judged": m.total.Signals, "duplicate": m.total.Duplicates, "torn": m.total.Torn, "late": m.total.Late, "foreign": m.total.Foreign} {
 		send(signalsMetric, prometheus.CounterValue, float64(n), result)
 	}
 	send(lostMetric, prometheus.CounterValue, float64(m.total.Evicted), "keys")

@@ -191,7 +191,7 @@ func states(e *Engine) map[string]string {
 		}
 	}
 	for _, o := range e.origins {
-		all[fmt.Sprint(o.id)] = fmt.Sprint(o.time, o.offset, o.seq)
+		all[fmt.Sprint(o.id)] = fmt.Sprint(o.time, o.next)
 	}
 	all["watermark"] = fmt.Sprint(e.watermark, e.stats)
 	return all
