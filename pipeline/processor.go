@@ -18,7 +18,7 @@ type Processor interface {
 	Process(ctx context.Context, b *Batch) error
 }
 
-// Sink is where batches end, as rows. It serves one worker.
+// Sink is where batches end, as rows. It serves one worker, and one chunk at a time.
 type Sink interface {
 	// Append copies what the batch holds into the open chunk; the batch may be released afterwards. Parts that are no
 	// rows for this sink are failed in the batch.
@@ -55,10 +55,11 @@ type Chunk struct {
 type Publisher interface {
 	// Publish hands the batch's signals and failures over. It copies what it needs.
 	Publish(ctx context.Context, b *Batch) error
-	// Bury hands dead letters over that no batch holds any more.
+	// Barrier returns what waits until all that was published before is stored by the broker, and says if some is not. It is
+	// waited for beside what is published meanwhile.
+	Barrier() func(ctx context.Context) error
+	// Bury returns when the broker has stored dead letters that no batch holds any more. It may be called beside the others.
 	Bury(ctx context.Context, letters []DeadLetter) error
-	// Flush returns when everything published before is stored by the broker.
-	Flush(ctx context.Context) error
 }
 
 // Stateful is the state of one partition of a topic that is read in transactions. Everything since the last Commit is undone

@@ -72,9 +72,14 @@ func (w *progress) begun(record time.Time) {
 	w.reached.CompareAndSwap(0, record.UnixNano())
 }
 
-func (w *progress) done(next int64, record time.Time) {
+// done notes that what lies before next is stored; other records have been waiting since that time, or none if it is zero.
+func (w *progress) done(next int64, record, waiting time.Time) {
 	w.stored.Store(next)
-	w.busy.Store(0)
+	if waiting.IsZero() {
+		w.busy.Store(0)
+	} else {
+		w.busy.Store(waiting.UnixNano())
+	}
 	w.retries.Store(nil)
 	if !record.IsZero() {
 		w.reached.Store(record.UnixNano())

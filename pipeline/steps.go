@@ -19,8 +19,25 @@ type steps struct {
 	names []string        // a batch's steps in their order: the processors' packages, append, publish
 	took  []time.Duration // of the batch under way, all pieces together
 	since time.Time
-	ctx   context.Context // of the open chunk's span; nil where none is open
-	chunk trace.Span
+	trace chunkTrace // of the open chunk
+}
+
+// chunkTrace is the span of a chunk; the zero value is of one that has none.
+type chunkTrace struct {
+	ctx  context.Context
+	span trace.Span
+}
+
+func (c chunkTrace) set(attributes ...attribute.KeyValue) {
+	if c.span != nil {
+		c.span.SetAttributes(attributes...)
+	}
+}
+
+func (c chunkTrace) end(err error) {
+	if c.span != nil {
+		End(c.span, err)
+	}
 }
 
 // Begin begins a span, or none where the tracer is nil.
@@ -40,7 +57,7 @@ func End(s trace.Span, err error, opts ...trace.SpanEndOption) {
 }
 
 func newSteps(processors []Processor) steps {
-	s := steps{chunk: noop.Span{}}
+	var s steps
 	for _, p := range processors {
 		name, _, _ := strings.Cut(strings.TrimPrefix(fmt.Sprintf("%T", p), "*"), ".")
 		s.names = append(s.names, name)
@@ -66,12 +83,12 @@ func (w *Worker) batch(span Span, records int, polled, began time.Time, err erro
 		if polled.IsZero() {
 			polled = began
 		}
-		if s.ctx == nil {
-			s.ctx, s.chunk = w.Tracer.Start(context.Background(), "chunk", trace.WithTimestamp(polled), trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
+		if s.trace.ctx == nil {
+			s.trace.ctx, s.trace.span = w.Tracer.Start(context.Background(), "chunk", trace.WithTimestamp(polled), trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
 				attribute.String("messaging.system", "kafka"), attribute.String("messaging.destination.name", span.Topic),
-				attribute.Int("messaging.destination.partition.id", int(span.Partition)), attribute.Int64("tocsin.offset.from", w.next)))
+				attribute.Int("messaging.destination.partition.id", int(span.Partition)), attribute.Int64("tocsin.offset.from", w.from)))
 		}
-		ctx, whole = w.Tracer.Start(s.ctx, "batch", trace.WithTimestamp(polled), trace.WithAttributes(
+		ctx, whole = w.Tracer.Start(s.trace.ctx, "batch", trace.WithTimestamp(polled), trace.WithAttributes(
 			attribute.Int64("tocsin.offset.from", span.From), attribute.Int64("tocsin.offset.to", span.To), attribute.Int("messaging.batch.message_count", records)))
 		_, queued := w.Tracer.Start(ctx, "queue", trace.WithTimestamp(polled))
 		queued.End(trace.WithTimestamp(began))
@@ -91,22 +108,16 @@ func (w *Worker) batch(span Span, records int, polled, began time.Time, err erro
 	}
 }
 
-// step does one step of storing the chunk.
-func (w *Worker) step(name string, do func() error) error {
+// step does one step of storing a chunk.
+func (w *Worker) step(chunk chunkTrace, name string, do func() error) error {
 	tracer := w.Tracer
-	if w.steps.ctx == nil {
+	if chunk.ctx == nil {
 		tracer = nil // the chunk has no batch: it is that of an earlier owner, whose offsets are gone
 	}
-	_, span := Begin(w.steps.ctx, tracer, name)
+	_, span := Begin(chunk.ctx, tracer, name)
 	began := time.Now()
 	err := do()
 	w.Metrics.steps.WithLabelValues(name).Add(time.Since(began).Seconds())
 	End(span, err)
 	return err
-}
-
-// closed ends the chunk's trace.
-func (w *Worker) closed(err error) {
-	End(w.steps.chunk, err)
-	w.steps.ctx, w.steps.chunk = nil, noop.Span{}
 }

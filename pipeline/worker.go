@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 )
@@ -29,15 +27,16 @@ type Limits struct {
 	Interval time.Duration // at this age of its first row; later while the partition lags, see patience
 }
 
-// Worker carries one partition's batches through the processors into the sink, and commits what is stored. It is one
-// goroutine; nothing in it is shared. See docs/ARCHITECTURE.md for the path step by step.
+// Worker carries one partition's batches through the processors into a sink, and commits what is stored. It is one
+// goroutine, and a second one while a chunk is stored: the next one is filled meanwhile, and sent when that is committed. See
+// docs/ARCHITECTURE.md for the path step by step.
 //
 // Exactly-once is by the plan: before a chunk is sent, its offsets are committed as metadata of the position before it.
 // A crash leaves the plan behind; the next owner rebuilds the chunk from the same offsets and sends it under the same name.
 type Worker struct {
 	Partition  TopicPartition
 	Processors []Processor
-	Sink       Sink
+	NewSink    func() Sink // is called twice: one chunk is filled while the one before is stored
 	Publisher  Publisher
 	Offsets    Offsets
 	Limits     Limits
@@ -56,10 +55,15 @@ type Worker struct {
 	Tracer  trace.Tracer // nil for no traces
 
 	steps   steps
-	held    int64     // bytes of the open chunk that the budget knows of
-	next    int64     // first offset that is not stored yet
-	to      int64     // first offset behind the open chunk
-	last    time.Time // Kafka's time of the last record in it
+	open    Sink       // of the open chunk
+	spare   Sink       // of the one that is stored; empty where none is
+	storing *storing   // nil where no chunk is
+	stored  chan error // what became of it
+	held    int64      // bytes of both chunks that the budget knows of
+	from    int64      // first offset of the open chunk
+	to      int64      // first offset behind it
+	opened  time.Time  // when its first records came; zero while there are none
+	last    time.Time  // Kafka's time of the last record in it
 	shown   *progress
 	maxTime time.Time       // highest event time seen
 	quiet   int             // ticks since the last batch
@@ -82,12 +86,21 @@ const (
 // Run works until in is closed and everything is stored (nil), or ctx ends or a step fails for good (the cause). next is
 // the position that was committed, or the partition's start; plan is the chunk that was under way then, nil if none was.
 func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Chunk) (err error) {
-	w.next, w.to, w.steps = next, next, newSteps(w.Processors)
-	defer func() { w.closed(err) }()
+	w.from, w.to, w.steps = next, next, newSteps(w.Processors)
+	w.open, w.spare, w.stored = w.NewSink(), w.NewSink(), make(chan error, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel()
+		if w.storing != nil {
+			_ = w.finish(<-w.stored) // a chunk that was cut off has left its plan behind
+		}
+		w.steps.trace.end(err)
+		w.hold(0)
+		err = errors.Join(err, w.open.Close(), w.spare.Close())
+	}()
 	shown, end := w.Metrics.Progress.begin(w.Partition, w.Now, w.End, next)
 	defer end()
 	w.shown = shown
-	defer func() { w.hold(0) }()
 	if err := w.watermark(ctx); err != nil {
 		return err
 	}
@@ -97,19 +110,22 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 	}
 	flush := time.NewTimer(time.Hour)
 	flush.Stop()
-	var opened time.Time // the open chunk
 	ticker := time.NewTicker(watermarkEvery)
 	defer ticker.Stop()
 	for {
+		due := flush.C
+		if w.storing != nil {
+			due = nil // until that is stored
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case b, ok := <-in:
 			if !ok {
-				if plan != nil {
-					return nil // the planned chunk is not whole: its next owner builds it
+				if plan == nil { // one that is not whole is built by its next owner
+					err = w.send(ctx, nil)
 				}
-				return w.flush(ctx, nil)
+				return errors.Join(err, w.wait())
 			}
 			w.quiet = 0
 			last := len(in) == 0
@@ -123,8 +139,8 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 					b, rest = b.Split(plan.To)
 				}
 				if b != nil {
-					if w.next == w.to && plan == nil {
-						opened = time.Now()
+					if w.opened.IsZero() {
+						w.opened = time.Now()
 						flush.Reset(w.Limits.Interval)
 					}
 					if err := w.append(ctx, b); err != nil {
@@ -134,37 +150,49 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 						return err
 					}
 				}
-				rows, bytes := w.Sink.Size()
+				rows, bytes := w.open.Size()
 				if plan == nil { // which is not bounded: it is only sent whole
 					w.hold(bytes)
 				}
-				full := rows >= w.Limits.Rows || bytes >= w.Limits.Bytes || w.Budget.tight(w.held)
+				full := rows >= w.Limits.Rows || bytes >= w.Limits.Bytes || w.storing == nil && w.Budget.tight(int64(bytes))
 				if plan != nil {
 					// The planned chunk ends where its plan says, whatever today's limits are. Its last offsets may be gone
 					// from the topic; a record behind them tells.
 					full = w.to >= plan.To || rest != nil
 				}
 				if full {
-					if err := w.flush(ctx, plan); err != nil {
+					if err := w.send(ctx, plan); err != nil {
 						if rest != nil {
 							rest.Release()
 						}
 						return err
 					}
 					plan = nil
-					flush.Stop()
 				}
 				b = rest
 			}
 			if last {
 				w.piece = Batch{} // its events would keep the records' memory for as long as nothing comes
 			}
-		case <-flush.C:
-			if time.Since(opened) < w.patience() && !w.Budget.tight(w.held) {
+		case err := <-w.stored:
+			if err := w.finish(err); err != nil {
+				return err
+			}
+			if _, bytes := w.open.Size(); plan == nil && w.Budget.tight(int64(bytes)) {
+				if err := w.send(ctx, nil); err != nil {
+					return err
+				}
+			}
+		case <-due:
+			if plan != nil || w.opened.IsZero() {
+				continue // the planned chunk is only sent whole, and this one was full before its time
+			}
+			_, bytes := w.open.Size()
+			if time.Since(w.opened) < w.patience() && !w.Budget.tight(int64(bytes)) {
 				flush.Reset(w.Limits.Interval)
 				continue
 			}
-			if err := w.flush(ctx, nil); err != nil {
+			if err := w.send(ctx, nil); err != nil {
 				return err
 			}
 		case <-ticker.C:
@@ -188,10 +216,14 @@ func (w *Worker) patience() time.Duration {
 	return max(w.Limits.Interval, min(w.Now().Sub(w.last)/4, 10*time.Second))
 }
 
-// hold tells the budget how many bytes the open chunk has.
-func (w *Worker) hold(bytes int) {
-	w.Budget.hold(w.held, int64(bytes))
-	w.held = int64(bytes)
+// hold tells the budget how many bytes the open chunk has, beside the one that is stored.
+func (w *Worker) hold(open int) {
+	held := int64(open)
+	if w.storing != nil {
+		held += int64(w.storing.bytes)
+	}
+	w.Budget.hold(w.held, held)
+	w.held = held
 }
 
 // pieceRecords is how many records go through the processors together. What they and their events take stays in the
@@ -231,7 +263,7 @@ func (w *Worker) process(ctx context.Context, b *Batch) error {
 		}
 	}
 	w.count(b)
-	if err := w.Sink.Append(b); err != nil {
+	if err := w.open.Append(b); err != nil {
 		return fmt.Errorf("append offsets %d to %d: %w", from, to, err)
 	}
 	w.steps.lap(len(w.Processors))
@@ -267,111 +299,6 @@ func (w *Worker) count(b *Batch) {
 // maxAhead is how far an event's clock may run ahead of its record's arrival and still move the watermark: one wrong clock
 // must not close everybody's windows.
 const maxAhead = 5 * time.Minute
-
-// flush stores the open chunk, under the name that an earlier owner planned for it if there was one, and commits it.
-func (w *Worker) flush(ctx context.Context, plan *Chunk) error {
-	if w.to == w.next && plan == nil {
-		return nil
-	}
-	started := time.Now()
-	c := Chunk{Span{w.Partition, w.next, w.to}, w.Epoch, started}
-	rows, _ := w.Sink.Size()
-	if rows > 0 {
-		if plan != nil {
-			c.To, c.Planned = plan.To, plan.Planned // by an earlier owner; the plan still stands in the committed metadata
-		} else if err := w.retry(ctx, "plan", func() error { return w.Offsets.Commit(ctx, w.Partition, c.From, &c) }); err != nil {
-			return err
-		}
-		err := w.retry(ctx, "insert", func() error {
-			refused, err := w.insert(ctx, c)
-			rows -= refused
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	if err := w.step("acknowledge", func() error { return w.Publisher.Flush(ctx) }); err != nil {
-		return fmt.Errorf("publish before offset %d: %w", c.To, err)
-	}
-	if err := w.retry(ctx, "commit", func() error { return w.Offsets.Commit(ctx, w.Partition, c.To, nil) }); err != nil {
-		return err
-	}
-	w.next, w.to = c.To, c.To
-	w.hold(0)
-	w.shown.done(c.To, w.last)
-	w.steps.chunk.SetAttributes(attribute.Int64("tocsin.offset.to", c.To), attribute.Int("tocsin.rows", rows))
-	w.closed(nil)
-	m, topic, partition := w.Metrics, w.Partition.Topic, strconv.Itoa(int(w.Partition.Partition))
-	m.stored.WithLabelValues(topic).Add(float64(rows))
-	m.chunk.Observe(float64(rows))
-	m.flushed.Observe(time.Since(started).Seconds())
-	m.position.WithLabelValues(topic, partition).Set(float64(c.To))
-	if !w.maxTime.IsZero() {
-		m.reached.WithLabelValues(topic, partition).Set(float64(w.maxTime.Unix()))
-	}
-	return nil
-}
-
-// insert stores the open chunk, without the rows that the warehouse refuses, and returns how many those were.
-func (w *Worker) insert(ctx context.Context, c Chunk) (n int, err error) {
-	for {
-		err := w.Sink.Flush(ctx, c)
-		var refused *Refused
-		if !errors.As(err, &refused) {
-			return n, err
-		}
-		n += len(refused.Letters)
-		err = w.Publisher.Bury(ctx, refused.Letters)
-		if err == nil {
-			err = w.Publisher.Flush(ctx)
-		}
-		if err != nil {
-			return n, &Permanent{fmt.Errorf("publish %d dead letters: %w", len(refused.Letters), err)}
-		}
-		w.Metrics.failed.WithLabelValues("sink").Add(float64(len(refused.Letters)))
-	}
-}
-
-// Permanent is an error that no repetition mends: the partition was lost, access was refused, a table is missing.
-type Permanent struct{ Err error }
-
-func (p *Permanent) Error() string { return p.Err.Error() }
-func (p *Permanent) Unwrap() error { return p.Err }
-
-func isPermanent(err error) bool {
-	var p *Permanent
-	return errors.As(err, &p)
-}
-
-// retry repeats a step that is safe to repeat until it succeeds, ctx ends or the error is Permanent.
-func (w *Worker) retry(ctx context.Context, what string, step func() error) error {
-	return w.step(what, func() error { return w.repeat(ctx, what, step) })
-}
-
-func (w *Worker) repeat(ctx context.Context, what string, step func() error) error {
-	for attempt, wait := 1, retryMin; ; attempt, wait = attempt+1, min(2*wait, retryMax) {
-		err := step()
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if isPermanent(err) {
-			return fmt.Errorf("%s: %w", what, err)
-		}
-		w.Metrics.retries.WithLabelValues(what).Inc()
-		w.shown.retries.Store(&what)
-		w.Log.Warn("retry", zap.String("step", what), zap.Int("attempt", attempt), zap.Error(err),
-			zap.String("topic", w.Partition.Topic), zap.Int32("partition", w.Partition.Partition))
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-	}
-}
 
 // watermark tells how far the partition's event time has come, the zero time before its first event. A partition that
 // has been quiet for a while follows the clock, or the windows over its events would never close.

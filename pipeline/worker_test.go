@@ -29,10 +29,20 @@ func (eventEach) Process(_ context.Context, b *pipeline.Batch) error {
 	return nil
 }
 
+// signalEach is a processor that makes one signal of each record.
+type signalEach struct{}
+
+func (signalEach) Process(_ context.Context, b *pipeline.Batch) error {
+	for i := range b.Records {
+		b.Signals = append(b.Signals, pipeline.Signal{Kind: pipeline.SignalMatch, Offset: b.Records[i].Offset})
+	}
+	return nil
+}
+
 func newWorker(w *pipelinetest.Warehouse, o *pipelinetest.Offsets, limits pipeline.Limits) (*pipeline.Worker, *pipelinetest.Sink) {
 	sink := &pipelinetest.Sink{Warehouse: w}
 	return &pipeline.Worker{
-		Partition: partition, Processors: []pipeline.Processor{eventEach{}}, Sink: sink, Publisher: &pipelinetest.Publisher{},
+		Partition: partition, Processors: []pipeline.Processor{eventEach{}}, NewSink: func() pipeline.Sink { return sink.Copy() }, Publisher: &pipelinetest.Publisher{},
 		Offsets: o, Limits: limits, Now: time.Now, End: new(pipeline.EndOffset), Log: zap.NewNop(), Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
 	}, sink
 }
@@ -159,6 +169,46 @@ func TestWorkerRetriesUntilTheWarehouseIsBack(t *testing.T) {
 		}
 		if got := warehouse.Offsets(); got[0] != 1 || got[1] != 1 {
 			t.Fatalf("rows %v", got)
+		}
+	})
+}
+
+// TestWorkerGoesOnWhileItStores: what a record has to say does not wait for the chunk before it, but one chunk is stored at a time.
+func TestWorkerGoesOnWhileItStores(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		warehouse, offsets, publisher := pipelinetest.NewWarehouse(), pipelinetest.NewOffsets(), &pipelinetest.Publisher{}
+		w, sink := newWorker(warehouse, offsets, pipeline.Limits{Rows: 2, Bytes: 1 << 20, Interval: time.Second})
+		w.Processors, w.Publisher = append(w.Processors, signalEach{}), publisher
+		sink.Fail = func(stored bool) error {
+			if !stored {
+				time.Sleep(10 * time.Second)
+			}
+			return nil
+		}
+		in, done := make(chan *pipeline.Batch, 8), make(chan error)
+		go func() { done <- w.Run(t.Context(), in, 0, nil) }()
+		is := func(after time.Duration, signals, rows int) {
+			t.Helper()
+			time.Sleep(after)
+			synctest.Wait()
+			if s, r := len(publisher.Signals), len(warehouse.Offsets()); s != signals || r != rows {
+				t.Fatalf("%d signals and %d rows, want %d and %d", s, r, signals, rows)
+			}
+		}
+		in <- batch(0, 1)
+		in <- batch(2)
+		is(5*time.Second, 3, 0) // the interval of the second chunk is over, the first one is not stored
+		in <- batch(3)
+		in <- batch(4)
+		is(0, 4, 0) // the second one is full: the worker waits
+		is(6*time.Second, 5, 2)
+		is(10*time.Second, 5, 4)
+		close(in)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if next, plan := offsets.Position(); next != 5 || plan != nil || len(warehouse.Offsets()) != 5 {
+			t.Errorf("committed %d with plan %v and %d rows, want all five", next, plan, len(warehouse.Offsets()))
 		}
 	})
 }

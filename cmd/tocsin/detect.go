@@ -143,7 +143,7 @@ dismissed. An open alert of it is resolved. It begins to learn with the next sam
 			err = worker.Publish(ctx, &pipeline.Batch{Signals: []pipeline.Signal{
 				{Kind: pipeline.SignalForget, Rule: r.ID, Version: r.Version, Digest: r.Digest, Key: args[1], Time: now, Ingest: now},
 			}})
-			return errors.Join(err, worker.Flush(ctx), producer.Close(ctx))
+			return errors.Join(err, worker.Barrier()(ctx), producer.Close(ctx))
 		},
 	}
 	cmd.Flags().StringVarP(&config, "config", "c", "", "configuration file")

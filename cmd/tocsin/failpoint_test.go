@@ -40,7 +40,9 @@ func runFailing() {
 		app.newWorker = func(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
 			w, err := app.worker(tp)
 			if err == nil {
-				w.Sink, w.Publisher = failingSink{w.Sink, hits}, failingPublisher{w.Publisher, hits}
+				newSink := w.NewSink
+				w.NewSink = func() pipeline.Sink { return failingSink{newSink(), hits} }
+				w.Publisher = failingPublisher{w.Publisher, hits}
 			}
 			return w, err
 		}
@@ -86,10 +88,13 @@ type failingPublisher struct {
 	*failpoint
 }
 
-func (p failingPublisher) Flush(ctx context.Context) error {
-	err := p.Publisher.Flush(ctx)
-	p.pass("before-commit")
-	return err
+func (p failingPublisher) Barrier() func(ctx context.Context) error {
+	wait := p.Publisher.Barrier()
+	return func(ctx context.Context) error {
+		err := wait(ctx)
+		p.pass("before-commit")
+		return err
+	}
 }
 
 type failingState struct {

@@ -364,20 +364,20 @@ func (a *app) worker(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
 	}
 	switch tp.Topic {
 	case kafka.AlertsStateTopic:
-		w.Sink = a.db.AlertSink()
+		w.NewSink = func() pipeline.Sink { return a.db.AlertSink() }
 	case kafka.ControlTopic:
-		w.Sink = a.db.ControlSink()
+		w.NewSink = func() pipeline.Sink { return a.db.ControlSink() }
 	case kafka.GrowthTopic:
-		w.Sink = a.db.GrowthSink()
+		w.NewSink = func() pipeline.Sink { return a.db.GrowthSink() }
 	case kafka.DeadLetterTopic:
-		w.Sink = a.db.DeadLetterSink()
+		w.NewSink = func() pipeline.Sink { return a.db.DeadLetterSink() }
 	default:
 		parser, err := parse.New(a.cfg.Parse)
 		if err != nil {
 			return nil, err
 		}
 		w.Processors = []pipeline.Processor{parser, a.enricher.Processor(), a.rules.NewMatcher()}
-		w.Sink = a.db.EventSink()
+		w.NewSink = func() pipeline.Sink { return a.db.EventSink() }
 		w.Watermark = publisher.Watermark
 	}
 	return w, nil

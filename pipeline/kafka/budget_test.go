@@ -46,7 +46,7 @@ func TestConsumerKeepsItsBudget(t *testing.T) {
 			sink.Warehouse = warehouses[tp.Partition]
 		}
 		return &pipeline.Worker{
-			Processors: []pipeline.Processor{eventEach{}}, Sink: sink, Publisher: &pipelinetest.Publisher{},
+			Processors: []pipeline.Processor{eventEach{}}, NewSink: sink.Copy, Publisher: &pipelinetest.Publisher{},
 			Limits: pipeline.Limits{Rows: 1 << 20, Bytes: 1 << 30, Interval: 200 * time.Millisecond}, Now: time.Now, Log: zap.NewNop(),
 			Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
 		}, nil
@@ -91,10 +91,10 @@ func TestConsumerGivesItsBudgetBack(t *testing.T) {
 	c, err := NewConsumer(cfg, "instance", budget, func(pipeline.TopicPartition) (*pipeline.Worker, error) {
 		return &pipeline.Worker{
 			Processors: []pipeline.Processor{eventEach{}}, Publisher: &pipelinetest.Publisher{},
-			Sink: &pipelinetest.Sink{Warehouse: pipelinetest.NewWarehouse(), Fail: func(bool) error {
+			NewSink: (&pipelinetest.Sink{Warehouse: pipelinetest.NewWarehouse(), Fail: func(bool) error {
 				tried <- struct{}{}
 				return errors.New("connection refused")
-			}},
+			}}).Copy,
 			Limits: pipeline.Limits{Rows: 1, Bytes: 1 << 30, Interval: time.Hour}, Now: time.Now, Log: zap.NewNop(),
 			Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
 		}, nil
@@ -144,12 +144,12 @@ func TestBusyPartitionAmongQuietOnes(t *testing.T) {
 	warehouse := pipelinetest.NewWarehouse()
 	c, err := NewConsumer(cfg, "instance", pipeline.NewBudget(64<<20), func(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
 		w := &pipeline.Worker{
-			Processors: []pipeline.Processor{eventEach{}}, Sink: &pipelinetest.Sink{Warehouse: pipelinetest.NewWarehouse()}, Publisher: &pipelinetest.Publisher{},
+			Processors: []pipeline.Processor{eventEach{}}, NewSink: (&pipelinetest.Sink{Warehouse: pipelinetest.NewWarehouse()}).Copy, Publisher: &pipelinetest.Publisher{},
 			Limits: pipeline.Limits{Rows: 1000, Bytes: 1 << 30, Interval: 100 * time.Millisecond}, Now: time.Now, Log: zap.NewNop(),
 			Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
 		}
 		if tp.Topic == "raw" && tp.Partition == 0 {
-			w.Sink = &pipelinetest.Sink{Warehouse: warehouse, Fail: func(bool) error { time.Sleep(10 * time.Millisecond); return nil }}
+			w.NewSink = (&pipelinetest.Sink{Warehouse: warehouse, Fail: func(bool) error { time.Sleep(10 * time.Millisecond); return nil }}).Copy
 		}
 		return w, nil
 	}, zap.NewNop())

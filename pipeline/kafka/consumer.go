@@ -315,7 +315,6 @@ func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, assigned ma
 				defer close(p.done)
 				defer cancel()
 				err := w.Run(workerCtx, p.in, next, plan)
-				err = errors.Join(err, w.Sink.Close())
 				if err != nil && workerCtx.Err() == nil {
 					c.fail(fmt.Errorf("%s/%d: %w", topic, n, err))
 				}

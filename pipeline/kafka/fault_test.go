@@ -53,7 +53,7 @@ func TestFaultsOfIngest(t *testing.T) {
 					w = warehouses[tp.Partition]
 				}
 				return &pipeline.Worker{
-					Processors: []pipeline.Processor{eventEach{}}, Sink: &pipelinetest.Sink{Warehouse: w}, Publisher: &pipelinetest.Publisher{},
+					Processors: []pipeline.Processor{eventEach{}}, NewSink: (&pipelinetest.Sink{Warehouse: w}).Copy, Publisher: &pipelinetest.Publisher{},
 					Limits: pipeline.Limits{Rows: 20, Bytes: 1 << 20, Interval: 20 * time.Millisecond}, Now: time.Now, Log: zap.NewNop(),
 					Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
 				}, nil
@@ -165,12 +165,12 @@ func TestMemberThatWasOutJoinsAgain(t *testing.T) {
 	warehouse := pipelinetest.NewWarehouse() // of the one partition that is written to
 	consumer, err := NewConsumer(cfg, "instance", nil, func(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
 		w := &pipeline.Worker{
-			Processors: []pipeline.Processor{eventEach{}}, Sink: &pipelinetest.Sink{Warehouse: pipelinetest.NewWarehouse()}, Publisher: &pipelinetest.Publisher{},
+			Processors: []pipeline.Processor{eventEach{}}, NewSink: (&pipelinetest.Sink{Warehouse: pipelinetest.NewWarehouse()}).Copy, Publisher: &pipelinetest.Publisher{},
 			Limits: pipeline.Limits{Rows: 20, Bytes: 1 << 20, Interval: 20 * time.Millisecond}, Now: time.Now, Log: log,
 			Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
 		}
 		if tp.Topic == "raw" && tp.Partition == 0 {
-			w.Sink = &pipelinetest.Sink{Warehouse: warehouse}
+			w.NewSink = (&pipelinetest.Sink{Warehouse: warehouse}).Copy
 		}
 		return w, nil
 	}, log)

@@ -93,7 +93,7 @@ func testConsumerStoresEachRecordOnce(t *testing.T, cfg Config) {
 				w = pipelinetest.NewWarehouse()
 			}
 			return &pipeline.Worker{
-				Processors: []pipeline.Processor{eventEach{}}, Sink: &pipelinetest.Sink{Warehouse: w}, Publisher: &pipelinetest.Publisher{},
+				Processors: []pipeline.Processor{eventEach{}}, NewSink: (&pipelinetest.Sink{Warehouse: w}).Copy, Publisher: &pipelinetest.Publisher{},
 				Limits: pipeline.Limits{Rows: 50, Bytes: 1 << 20, Interval: 50 * time.Millisecond}, Now: time.Now, Log: log, Metrics: metrics,
 			}, nil
 		}, log)
@@ -152,7 +152,7 @@ func oneWorker(t *testing.T, ctx context.Context, err error) (done chan error, f
 	c, err2 := NewConsumer(cfg, "instance", nil, func(pipeline.TopicPartition) (*pipeline.Worker, error) {
 		sink := &pipelinetest.Sink{Warehouse: pipelinetest.NewWarehouse(), Fail: func(bool) error { flushed <- struct{}{}; return err }}
 		return &pipeline.Worker{
-			Processors: []pipeline.Processor{eventEach{}}, Sink: sink, Publisher: &pipelinetest.Publisher{},
+			Processors: []pipeline.Processor{eventEach{}}, NewSink: sink.Copy, Publisher: &pipelinetest.Publisher{},
 			Limits: pipeline.Limits{Rows: 50, Bytes: 1 << 20, Interval: 300 * time.Millisecond}, Now: time.Now, Log: log,
 			Metrics: pipeline.NewMetrics(prometheus.NewRegistry()),
 		}, nil
@@ -288,7 +288,7 @@ func testDetectKeepsItsStateOverRestarts(t *testing.T, cfg Config) {
 				time.Sleep(20 * time.Millisecond)
 			}
 		}
-		if err := publisher.Flush(t.Context()); err != nil {
+		if err := publisher.Barrier()(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if round == rounds-1 {

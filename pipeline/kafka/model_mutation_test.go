@@ -65,7 +65,9 @@ func rewrite[R kmsg.Request](key kmsg.Key, change func(*kfake.Cluster, R)) func(
 // hasty does not wait for acknowledgements.
 type hasty struct{ pipeline.Publisher }
 
-func (hasty) Flush(context.Context) error { return nil }
+func (hasty) Barrier() func(context.Context) error {
+	return func(context.Context) error { return nil }
+}
 
 // forgetful makes each signal look new.
 type forgetful struct{ pipeline.Correlator }

@@ -302,11 +302,11 @@ func (m *model) run(ctx context.Context, p *process) error {
 		publisher := producer.Worker()
 		w := &pipeline.Worker{
 			Publisher: publisher, Limits: pipeline.Limits{Rows: 8, Bytes: 1 << 20, Interval: 700 * time.Millisecond},
-			Now: time.Now, Log: log, Metrics: metrics, Sink: &pipelinetest.Sink{Warehouse: pipelinetest.NewWarehouse()},
+			Now: time.Now, Log: log, Metrics: metrics, NewSink: (&pipelinetest.Sink{Warehouse: pipelinetest.NewWarehouse()}).Copy,
 		}
 		if tp.Topic == "raw" {
 			w.Processors = []pipeline.Processor{loginEach{}, m.rules.NewMatcher()}
-			w.Sink = &pipelinetest.Sink{Insert: m.inserter(p)}
+			w.NewSink = (&pipelinetest.Sink{Insert: m.inserter(p)}).Copy
 			w.Watermark = publisher.Watermark
 		}
 		if m.without.worker != nil {

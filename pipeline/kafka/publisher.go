@@ -80,28 +80,35 @@ func (t topicPartitioner) Partition(r *kgo.Record, n int) int {
 
 // Worker returns the publisher of one worker: it waits for its own records only.
 func (p *Producer) Worker() *WorkerPublisher {
-	return &WorkerPublisher{producer: p, sent: make([]pipeline.Place, p.partitions)}
+	return &WorkerPublisher{producer: p, sent: make([]pipeline.Place, p.partitions), open: new(outstanding)}
 }
 
 // WorkerPublisher implements pipeline.Publisher over the shared producer.
 type WorkerPublisher struct {
 	producer *Producer
 	sent     []pipeline.Place // behind the last match, for each partition of the signals topic
-	pending  sync.WaitGroup
-	mu       sync.Mutex
-	err      error
+	open     *outstanding     // since the last Barrier
 }
 
-// Publish implements pipeline.Publisher. It returns at once; Flush tells how it went.
+// outstanding are records that the broker has not acknowledged.
+type outstanding struct {
+	pending sync.WaitGroup
+	mu      sync.Mutex
+	err     error
+}
+
+// Publish implements pipeline.Publisher. It returns at once; the next Barrier tells how it went.
 func (w *WorkerPublisher) Publish(ctx context.Context, b *pipeline.Batch) error {
 	for i := range b.Signals {
 		s := &b.Signals[i]
 		r := &kgo.Record{Topic: SignalsTopic, Key: []byte(s.Key), Timestamp: s.Ingest}
 		r.Partition = int32(w.producer.byKey.Partition(r, len(w.sent)))
-		s.After = w.sent[r.Partition]
-		w.sent[r.Partition] = pipeline.Place{Offset: s.Offset, Seq: s.Seq + 1}
+		if s.Kind == pipeline.SignalMatch {
+			s.After = w.sent[r.Partition]
+			w.sent[r.Partition] = pipeline.Place{Offset: s.Offset, Seq: s.Seq + 1}
+		}
 		r.Value = pipeline.AppendSignal(nil, s)
-		w.send(ctx, r)
+		w.producer.send(ctx, r, w.open)
 	}
 	var letters []pipeline.DeadLetter
 	var seq uint32 // among the failures of one record; they come in the records' order
@@ -116,23 +123,38 @@ func (w *WorkerPublisher) Publish(ctx context.Context, b *pipeline.Batch) error 
 			Stage: f.Stage, Source: f.Source, Reason: f.Reason, Data: f.Data,
 		})
 	}
-	return w.Bury(ctx, letters)
+	return w.producer.bury(ctx, letters, w.open)
 }
 
-// Bury implements pipeline.Publisher. Like Publish, it returns at once. The key of a dead letter is the coordinates of its
-// record, so that all that is said of one record lands on one partition.
+// Barrier implements pipeline.Publisher.
+func (w *WorkerPublisher) Barrier() func(ctx context.Context) error {
+	before := w.open
+	w.open = new(outstanding)
+	return before.wait
+}
+
+// Bury implements pipeline.Publisher.
 func (w *WorkerPublisher) Bury(ctx context.Context, letters []pipeline.DeadLetter) error {
+	var all outstanding
+	if err := w.producer.bury(ctx, letters, &all); err != nil {
+		return err
+	}
+	return all.wait(ctx)
+}
+
+func (p *Producer) bury(ctx context.Context, letters []pipeline.DeadLetter, to *outstanding) error {
 	for i := range letters {
 		r, err := letterRecord(&letters[i])
 		if err != nil {
 			return err
 		}
-		w.send(ctx, r)
+		p.send(ctx, r, to)
 	}
 	return nil
 }
 
-// letterRecord returns the record of a dead letter.
+// letterRecord returns the record of a dead letter. Its key is the coordinates of the record that it is of, so that all that is said
+// of that lands on one partition.
 func letterRecord(d *pipeline.DeadLetter) (*kgo.Record, error) {
 	value, err := pipeline.EncodeDeadLetter(d)
 	if err != nil {
@@ -148,32 +170,32 @@ func letterRecord(d *pipeline.DeadLetter) (*kgo.Record, error) {
 func (w *WorkerPublisher) Watermark(ctx context.Context, tp pipeline.TopicPartition, offset int64, t time.Time) error {
 	for n, after := range w.sent {
 		mark := pipeline.Signal{Kind: pipeline.SignalWatermark, Origin: tp, Offset: offset, After: after, Time: t, Ingest: t}
-		w.send(ctx, &kgo.Record{Topic: SignalsTopic, Partition: int32(n), Value: pipeline.AppendSignal(nil, &mark)})
+		w.producer.send(ctx, &kgo.Record{Topic: SignalsTopic, Partition: int32(n), Value: pipeline.AppendSignal(nil, &mark)}, w.open)
 	}
 	return nil
 }
 
 // send hands a record over. What the worker has handed over is sent even when that is ended: the client would fail the whole
 // batch, with other workers' records in it.
-func (w *WorkerPublisher) send(ctx context.Context, r *kgo.Record) {
-	w.pending.Add(1)
-	w.producer.client.Produce(context.WithoutCancel(ctx), r, func(_ *kgo.Record, err error) {
+func (p *Producer) send(ctx context.Context, r *kgo.Record, to *outstanding) {
+	to.pending.Add(1)
+	p.client.Produce(context.WithoutCancel(ctx), r, func(_ *kgo.Record, err error) {
 		if err != nil {
-			w.mu.Lock()
-			if w.err == nil {
-				w.err = fmt.Errorf("produce to %s: %w", r.Topic, err)
+			to.mu.Lock()
+			if to.err == nil {
+				to.err = fmt.Errorf("produce to %s: %w", r.Topic, err)
 			}
-			w.mu.Unlock()
+			to.mu.Unlock()
 		}
-		w.pending.Done()
+		to.pending.Done()
 	})
 }
 
-// Flush implements pipeline.Publisher.
-func (w *WorkerPublisher) Flush(ctx context.Context) error {
+// wait returns when all of them are acknowledged or refused, or ctx ends.
+func (o *outstanding) wait(ctx context.Context) error {
 	sent := make(chan struct{})
 	go func() {
-		w.pending.Wait()
+		o.pending.Wait()
 		close(sent)
 	}()
 	select {
@@ -181,7 +203,7 @@ func (w *WorkerPublisher) Flush(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.err
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
 }

@@ -253,7 +253,7 @@ func TestRolesWorkWithTheirRightsAlone(t *testing.T) {
 			sink.Warehouse = warehouse
 		}
 		return &pipeline.Worker{
-			Processors: []pipeline.Processor{eventEach{}, signalEach{}}, Sink: sink, Publisher: producer.Worker(),
+			Processors: []pipeline.Processor{eventEach{}, signalEach{}}, NewSink: sink.Copy, Publisher: producer.Worker(),
 			Limits: pipeline.Limits{Rows: 50, Bytes: 1 << 20, Interval: 20 * time.Millisecond}, Now: time.Now, Log: log, Metrics: metrics,
 		}, nil
 	}, log)

@@ -112,6 +112,11 @@ type Sink struct {
 	rows   []Row
 }
 
+// Copy returns an empty sink like s, for a worker.
+func (s *Sink) Copy() pipeline.Sink {
+	return &Sink{Warehouse: s.Warehouse, Fail: s.Fail, Refuse: s.Refuse, Insert: s.Insert}
+}
+
 // Append implements pipeline.Sink.
 func (s *Sink) Append(b *pipeline.Batch) error {
 	for i := range b.Events {
@@ -237,5 +242,7 @@ func (p *Publisher) Bury(_ context.Context, letters []pipeline.DeadLetter) error
 	return nil
 }
 
-// Flush implements pipeline.Publisher.
-func (p *Publisher) Flush(context.Context) error { return nil }
+// Barrier implements pipeline.Publisher.
+func (p *Publisher) Barrier() func(context.Context) error {
+	return func(context.Context) error { return nil }
+}
