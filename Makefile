@@ -122,8 +122,13 @@ oracles: ## the rule engine against slow and plain versions of itself, over 10,0
 	$(GO) test -timeout 2h -run 'Oracle|Trace|Changelog' ./processors/correlate -seeds 10000
 
 .PHONY: bench
-bench: ## benchmarks of the hot paths, with allocations
+bench: deps build ## benchmarks of the hot paths, with allocations; then tocsin beside its peers
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) run ./bench/peers
+
+.PHONY: bench-peers
+bench-peers: deps build ## tocsin as shipped beside Bento, OpenTelemetry Collector, Telegraf and rsyslog, those that are installed
+	$(GO) run ./bench/peers
 
 .PHONY: bench-parse
 bench-parse: ## how fast every source format is read, beside encoding/json, with allocations

@@ -14,6 +14,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"os"
 	"os/exec"
@@ -24,8 +25,6 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tocsin-project/tocsin/bench/corpus"
 	"github.com/tocsin-project/tocsin/bench/rig"
@@ -44,11 +43,6 @@ var (
 	flush  = flag.String("flush", "{}", "the configuration's flush, as YAML")
 	prof   = flag.String("profile", "", "file for tocsin's CPU profile of the last run, as the compiler takes it; a profile of the heap goes beside it")
 	where  = flag.Bool("where", false, "say where the server's time goes; its logs for that take some themselves")
-)
-
-const (
-	topic      = "raw.bench"
-	partitions = 6
 )
 
 // job is `tocsin run` in a role, with match rules of the corpus, its windows, or our library.
@@ -178,12 +172,12 @@ func (j *job) prepare(dir string) error {
 // once starts broker, warehouse and tocsin, each anew, and waits until all is done.
 func (j *job) once(ctx context.Context, dir string) (r run, err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	kafka, err := embedded.StartKafka(embedded.KafkaConfig{Dir: filepath.Join(dir, "kafka"), Topics: []embedded.Topic{{Name: topic, Partitions: partitions}}})
+	kafka, err := embedded.StartKafka(embedded.KafkaConfig{Dir: filepath.Join(dir, "kafka"), Topics: []embedded.Topic{{Name: rig.Topic, Partitions: rig.Partitions}}})
 	if err != nil {
 		return r, err
 	}
 	defer kafka.Close()
-	if err := produce(ctx, kafka.Addrs); err != nil {
+	if err := rig.Fill(ctx, kafka.Addrs, records()); err != nil {
 		return r, err
 	}
 	server, err := embedded.StartClickHouse(ctx, embedded.ClickHouseConfig{Dir: filepath.Join(dir, "clickhouse"), More: serverLogs()})
@@ -205,7 +199,7 @@ func (j *job) once(ctx context.Context, dir string) (r run, err error) {
 	}
 	config := filepath.Join(dir, "tocsin.yaml")
 	text := fmt.Sprintf("kafka: {brokers: [%q], topics: [%s]}\nclickhouse: {addrs: [%q]}\nadmin: {listen: %q, pprof: true}\nlog: {level: warn}\nrules: {library: %t, dirs: [%q]}\nflush: %s\n",
-		kafka.Addrs[0], topic, server.TCPAddr, admin, j.library, j.dir, *flush)
+		kafka.Addrs[0], rig.Topic, server.TCPAddr, admin, j.library, j.dir, *flush)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return r, err
 	}
@@ -241,7 +235,7 @@ func (j *job) once(ctx context.Context, dir string) (r run, err error) {
 	if n := metric(admin, "tocsin_ingest_signals_total"); n != j.signals {
 		return r, fmt.Errorf("%d signals, want %d", n, j.signals)
 	}
-	if r.rss, err = highWater(cmd.Process.Pid); err != nil {
+	if r.rss, err = rig.HighWater(cmd.Process.Pid); err != nil {
 		return r, err
 	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -287,46 +281,15 @@ func metric(admin, name string) int {
 	return 0
 }
 
-// highWater returns the most memory that a process had, in bytes.
-func highWater(pid int) (uint64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(status)) {
-		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kb, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-			return kb << 10, err
-		}
-	}
-	return 0, errors.New("no VmHWM in the process's status")
-}
-
-// produce sends all records, in order.
-func produce(ctx context.Context, brokers []string) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(50*time.Millisecond), kgo.MaxBufferedRecords(100_000))
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	var failed error
-	for i := range *events {
-		value := corpus.Record(i, timeOf(i))
-		client.Produce(ctx, &kgo.Record{Partition: int32(i % partitions), Value: value}, func(_ *kgo.Record, err error) {
-			if err != nil {
-				failed = err
-			}
-		})
-	}
-	if err := client.Flush(ctx); err != nil {
-		return err
-	}
-	return failed
-}
-
 // began is when the first record's event was: an hour ago.
 var began = time.Now().UTC().Add(-time.Hour)
+
+func records() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for i := 0; i < *events && yield(corpus.Record(i, timeOf(i))); i++ {
+		}
+	}
+}
 
 func timeOf(i int) time.Time { return began.Add(time.Duration(i) * time.Hour / time.Duration(*events)) }
 

@@ -80,7 +80,7 @@ func measure(ctx context.Context) error {
 
 // open starts broker and warehouse, for a tocsin with the rule of the probes.
 func open(ctx context.Context, dir string) (*rig.Plant, error) {
-	p, err := rig.Open(ctx, *binary, dir, "alerts: {per_minute: 10000}")
+	p, err := rig.Open(ctx, *binary, dir, true, "alerts: {per_minute: 10000}")
 	if err != nil {
 		return nil, err
 	}

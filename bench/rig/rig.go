@@ -42,8 +42,9 @@ type Plant struct {
 	process *exec.Cmd
 }
 
-// Open starts broker and warehouse in a new folder dir. extra is configuration beside servers, topic and rules.
-func Open(ctx context.Context, binary, dir, extra string) (_ *Plant, err error) {
+// Open starts broker and warehouse in a new folder dir. The rules are those of the folder Rules, with library our own as well;
+// extra is configuration beside servers, topic and rules.
+func Open(ctx context.Context, binary, dir string, library bool, extra string) (_ *Plant, err error) {
 	p := &Plant{Dir: dir, Rules: filepath.Join(dir, "rules"), Config: filepath.Join(dir, "tocsin.yaml"), binary: binary}
 	defer func() {
 		if err != nil {
@@ -68,14 +69,14 @@ func Open(ctx context.Context, binary, dir, extra string) (_ *Plant, err error) 
 	if p.Admin, err = FreeAddr(); err != nil {
 		return p, err
 	}
-	text := fmt.Sprintf("kafka: {brokers: [%q], topics: [%s]}\nclickhouse: {addrs: [%q]}\nadmin: {listen: %q}\nlog: {level: warn}\nrules: {dirs: [%q]}\n%s\n",
-		p.Kafka.Addrs[0], Topic, p.server.TCPAddr, p.Admin, p.Rules, extra)
+	text := fmt.Sprintf("kafka: {brokers: [%q], topics: [%s]}\nclickhouse: {addrs: [%q]}\nadmin: {listen: %q}\nlog: {level: warn}\nrules: {library: %t, dirs: [%q]}\n%s\n",
+		p.Kafka.Addrs[0], Topic, p.server.TCPAddr, p.Admin, library, p.Rules, extra)
 	return p, errors.Join(os.MkdirAll(p.Rules, 0o755), os.WriteFile(p.Config, []byte(text), 0o600))
 }
 
-// Run starts tocsin.
-func (p *Plant) Run(ctx context.Context) error {
-	process := exec.CommandContext(ctx, p.binary, "run", "-c", p.Config)
+// Run starts tocsin, in the role all unless arguments say otherwise.
+func (p *Plant) Run(ctx context.Context, arguments ...string) error {
+	process := exec.CommandContext(ctx, p.binary, append([]string{"run", "-c", p.Config}, arguments...)...)
 	process.Stderr = os.Stderr
 	if err := process.Start(); err != nil {
 		return err

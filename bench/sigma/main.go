@@ -24,6 +24,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tocsin-project/tocsin/bench/rig"
 	"github.com/tocsin-project/tocsin/processors/sigma"
 )
 
@@ -86,7 +87,7 @@ func run(data, peer string, lasts time.Duration, rounds int) error {
 	}
 	commit, _ := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
 	fmt.Printf("go run ./bench/sigma -data DIR -sigmalite DIR; %s %s/%s; commit %s, %s, one core\n\n",
-		runtime.Version(), runtime.GOOS, runtime.GOARCH, bytes.TrimSpace(commit), cpu())
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, bytes.TrimSpace(commit), rig.Processor())
 	fmt.Printf("%d active rules, loaded and compiled in %s; %d events of %.0f bytes on average\n\n",
 		len(program.Rules()), loading.Round(time.Millisecond), len(lines), float64(len(text))/float64(len(lines)))
 	var ours, theirs, ratios []float64
@@ -166,14 +167,4 @@ func used() time.Duration {
 		log.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-func cpu() string {
-	b, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(b)) {
-		if name, model, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(model)
-		}
-	}
-	return "unknown processor"
 }

@@ -66,7 +66,7 @@ func soak(ctx context.Context) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	p, err := rig.Open(ctx, *binary, dir, "")
+	p, err := rig.Open(ctx, *binary, dir, true, "")
 	if err != nil {
 		return err
 	}
