@@ -47,14 +47,15 @@ var allowed = map[string][]string{
 
 // knownTo lists the clients that must stay in one place, and where that is.
 var knownTo = map[string][]string{
-	"github.com/twmb/franz-go":     {"pipeline/kafka", "pipeline/embedded", "cmd/tocsin/internal/"},
-	"github.com/ClickHouse/":       {"pipeline/clickhouse"},
-	"github.com/expr-lang/expr":    {"processors/rule", "processors/mapping"},
-	"github.com/ebitengine/purego": {"pipeline/embedded"},
-	"github.com/gaissmai/bart":     {"processors/enrich", "processors/rule"},
-	"github.com/oschwald/":         {"processors/enrich"},
-	"github.com/jackc/":            {"pipeline/sample"},
-	"github.com/go-sql-driver/":    {"pipeline/sample"},
+	"github.com/twmb/franz-go":      {"pipeline/kafka", "pipeline/embedded", "cmd/tocsin/internal/"},
+	"github.com/ClickHouse/":        {"pipeline/clickhouse"},
+	"github.com/expr-lang/expr":     {"processors/rule", "processors/mapping"},
+	"github.com/ebitengine/purego":  {"pipeline/embedded"},
+	"github.com/gaissmai/bart":      {"processors/enrich", "processors/rule"},
+	"github.com/oschwald/":          {"processors/enrich"},
+	"github.com/google/osv-scalibr": {"processors/rule"},
+	"github.com/jackc/":             {"pipeline/sample"},
+	"github.com/go-sql-driver/":     {"pipeline/sample"},
 }
 
 func TestImportsRunDownwards(t *testing.T) {

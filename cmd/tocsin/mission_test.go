@@ -24,7 +24,6 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline"
 	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
 	"github.com/tocsin-project/tocsin/pipeline/kafka"
-	"github.com/tocsin-project/tocsin/sql"
 )
 
 // requirement is the acceptance check of one requirement of the mission, from testdata/mission/<id>.yaml. Everything it
@@ -75,6 +74,7 @@ func TestMission(t *testing.T) {
 	requirements := readMission(t)
 	m := startMission(t)
 	m.send(t, requirements)
+	m.verifies(t)
 	for _, r := range requirements {
 		t.Run(r.id, func(t *testing.T) {
 			for _, a := range r.Answers {
@@ -94,6 +94,21 @@ func TestMission(t *testing.T) {
 	}
 	t.Run("R60", func(t *testing.T) { m.suggests(t) })
 	t.Run("detect", func(t *testing.T) { m.forgets(t) })
+}
+
+// verifies looks once, as a running process does from time to time, whether what was corrected has been released, and sends
+// what it has found.
+func (m *mission) verifies(t *testing.T) {
+	t.Helper()
+	w := &watch{instance: "mission", topic: "events", log: zap.NewNop()}
+	w.verify(t.Context(), m.db, time.Now())
+	record, err := w.events(nil, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.client.ProduceSync(t.Context(), &kgo.Record{Topic: "events", Value: record}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // forgets asks what a detector has learnt of a hook in a repository, lets it forget that, and asks again.
@@ -375,15 +390,11 @@ func (m *mission) answers(t *testing.T, r requirement, a missionAnswer) {
 	t.Helper()
 	query, params := a.SQL, map[string]any{"project": r.project()}
 	if a.Question != "" {
-		queries, err := sql.Queries()
+		q, err := question(a.Question)
 		if err != nil {
 			t.Fatal(err)
 		}
-		i := slices.IndexFunc(queries, func(q sql.Query) bool { return q.Name == a.Question })
-		if i < 0 {
-			t.Fatalf("there is no question %q", a.Question)
-		}
-		query = strings.TrimSuffix(strings.TrimSpace(queries[i].Text), ";")
+		query = strings.TrimSuffix(strings.TrimSpace(q.Text), ";")
 		if a.Pick != "" {
 			columns, rest, _ := strings.Cut(a.Pick, " WHERE ")
 			query = "SELECT " + columns + " FROM (" + query + ")"
@@ -391,7 +402,7 @@ func (m *mission) answers(t *testing.T, r requirement, a missionAnswer) {
 				query += " WHERE " + rest
 			}
 		}
-		for _, p := range queries[i].Params {
+		for _, p := range q.Params {
 			params[p.Name] = p.Default
 		}
 		for name, value := range a.With {

@@ -31,19 +31,18 @@ to be run or changed elsewhere.`,
   tocsin sql -c tocsin.yaml commit commit=4b825dc642cb6eb9a060e54bf8d69288fbee4904
   tocsin sql --show lineage`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			queries, err := sql.Queries()
+			out := cmd.OutOrStdout()
+			if len(args) == 0 {
+				queries, err := sql.Queries()
+				if err != nil {
+					return err
+				}
+				return listQueries(out, queries)
+			}
+			q, err := question(args[0])
 			if err != nil {
 				return err
 			}
-			out := cmd.OutOrStdout()
-			if len(args) == 0 {
-				return listQueries(out, queries)
-			}
-			i := slices.IndexFunc(queries, func(q sql.Query) bool { return q.Name == args[0] })
-			if i < 0 {
-				return fmt.Errorf("no question is named %q; 'tocsin sql' lists them", args[0])
-			}
-			q := queries[i]
 			params, err := values(q, args[1:])
 			if err != nil {
 				return err
@@ -74,6 +73,19 @@ to be run or changed elsewhere.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "a JSON object a row")
 	cmd.Flags().BoolVar(&show, "show", false, "print the query, do not run it")
 	return cmd
+}
+
+// question returns the query of a name.
+func question(name string) (sql.Query, error) {
+	queries, err := sql.Queries()
+	if err != nil {
+		return sql.Query{}, err
+	}
+	i := slices.IndexFunc(queries, func(q sql.Query) bool { return q.Name == name })
+	if i < 0 {
+		return sql.Query{}, fmt.Errorf("no question is named %q; 'tocsin sql' lists them", name)
+	}
+	return queries[i], nil
 }
 
 func listQueries(out io.Writer, queries []sql.Query) error {

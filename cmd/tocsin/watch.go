@@ -28,7 +28,7 @@ import (
 type WatchConfig struct {
 	// Bridges are names of bridges that are told directly, past Kafka and ClickHouse, when the process halts or cannot do its work.
 	Bridges []string `yaml:"bridges"`
-	// Topic gets heartbeats and figures of the process as events; none where it is empty. It is read where kafka.topics, of this pipeline or
+	// Topic gets heartbeats and figures of the process, changes of opt-outs and findings that a release verifies, as events; none where it is empty. It is read where kafka.topics, of this pipeline or
 	// another, names it.
 	Topic string `yaml:"topic"`
 }
@@ -50,6 +50,8 @@ const (
 	// watchBackup is how old the last good backup may be, where there was ever one. It is looked up every askBackup.
 	watchBackup = 25 * time.Hour
 	askBackup   = 10 * time.Minute
+	// askVerified is how often it is looked whether what was corrected has been released.
+	askVerified = 5 * time.Minute
 )
 
 // watch is a process that looks at itself. What it finds goes into the log and past Kafka and ClickHouse to the bridges: an alert by way of
@@ -68,6 +70,9 @@ type watch struct {
 
 	counts        []counts // of the looks of watchRecent, oldest first
 	asked, backup time.Time
+
+	verified []cloudEvent // what the topic has not been told of findings
+	looked   time.Time    // for them
 }
 
 // policyChange is an opt-out that is another one than at the look before.
@@ -209,6 +214,7 @@ func (w *watch) run(ctx context.Context, a *app, gather prometheus.Gatherer) err
 		w.note(wrong, now)
 		w.tell(ctx)
 		w.compare(a.enricher.OptOuts())
+		w.verify(ctx, a.db, now)
 		if w.topic != "" && sender == nil {
 			var err error
 			if sender, err = kafka.NewSender(ctx, a.cfg.Kafka, []string{w.topic}, w.log); err != nil {
@@ -221,7 +227,7 @@ func (w *watch) run(ctx context.Context, a *app, gather prometheus.Gatherer) err
 				err = sender.Send(ctx, w.topic, &pipeline.Record{Key: []byte(w.instance), Value: record})
 			}
 			if err == nil {
-				w.over, w.audit = nil, nil
+				w.over, w.audit, w.verified = nil, nil, nil
 			} else if ctx.Err() == nil {
 				w.log.Warn("watch", zap.Error(err))
 			}
@@ -285,6 +291,16 @@ func (w *watch) compare(list []enrich.Policy) {
 	}
 	if w.policies = now; w.topic == "" {
 		w.audit = nil // the log has it
+	}
+}
+
+// verify notes which findings are verified by what was released.
+func (w *watch) verify(ctx context.Context, db *clickhouse.DB, now time.Time) {
+	if w.topic == "" || now.Sub(w.looked) < askVerified {
+		return
+	}
+	if list, err := verified(ctx, db); err == nil { // where it does not answer there is an alert of its own
+		w.looked, w.verified = now, list
 	}
 }
 
@@ -374,8 +390,8 @@ func moment(t time.Time) string {
 	return t.Format(time.RFC3339)
 }
 
-// events returns a record with a heartbeat, the process's figures, an event for each thing that is wrong or over, and one for each
-// opt-out that has changed.
+// events returns a record with a heartbeat, the process's figures, an event for each thing that is wrong or over, one for each
+// opt-out that has changed, and one for each finding that is verified.
 func (w *watch) events(families []*dto.MetricFamily, now time.Time) ([]byte, error) {
 	var batch []cloudEvent
 	add := func(kind, name string, data map[string]any) {
@@ -402,5 +418,5 @@ func (w *watch) events(families []*dto.MetricFamily, now time.Time) ([]byte, err
 		add("policy.changed", fmt.Sprint(i, " ", p.ID), map[string]any{"title": "opt-out " + p.ID + " is " + p.how, "actor": p.Owner, "reason": p.Reason,
 			"policy.id": p.ID, "policy.change": p.how, "policy.until": moment(p.Until)})
 	}
-	return json.Marshal(batch)
+	return json.Marshal(append(batch, w.verified...))
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -32,6 +33,8 @@ type hit struct {
 	id    uuid.UUID
 	armed bool
 	start int64 // when the matches that armed it began
+	// version is what the last step is compared with, or compares; nil where the rule compares none, as most do.
+	version *string
 }
 
 // maxHits of one step are kept beyond those that its count needs; the oldest are forgotten. A flood of failed logins is
@@ -57,8 +60,12 @@ func (q *sequence) observe(c *call, s *pipeline.Signal) {
 		return
 	}
 	h := hit{time: t, id: s.EventID, armed: true, start: t}
+	if len(s.Values) > 0 {
+		version := strings.Clone(s.Values[0])
+		h.version = &version
+	}
 	if s.Step > 0 {
-		h.start, h.armed = q.arms(c.rule, s.Step-1, t, s.EventID)
+		h.start, h.armed = q.arms(c.rule, s.Step-1, &h)
 	}
 	at := len(q.steps[s.Step])
 	for at > 0 && q.steps[s.Step][at-1].time > t {
@@ -74,19 +81,24 @@ func (q *sequence) observe(c *call, s *pipeline.Signal) {
 	}
 }
 
-// arms reports whether the step is complete at time t, and when that began. The event that asks does not count: it cannot be
-// what came before it.
-func (q *sequence) arms(r *rule.Rule, step int, t int64, but uuid.UUID) (start int64, ok bool) {
+// leadsTo reports whether what the rule says of versions lets a match of the step lead to one of the step after it.
+func (h *hit) leadsTo(next *hit, r *rule.Rule, step int) bool {
+	return step+1 >= len(r.Steps) || !r.Steps[step+1].Below || next.version != nil && h.version != nil && rule.VersionBelow(*next.version, *h.version)
+}
+
+// arms reports whether the step is complete for a match of the next one, and when that began. The event that asks does not
+// count: it cannot be what came before it.
+func (q *sequence) arms(r *rule.Rule, step int, next *hit) (start int64, ok bool) {
 	n := 0
 	for i := len(q.steps[step]) - 1; i >= 0; i-- {
 		h := &q.steps[step][i]
-		if h.time > t || !h.armed || h.id == but {
+		if h.time > next.time || !h.armed || h.id == next.id || !h.leadsTo(next, r, step) {
 			continue
 		}
-		if h.time < t-int64(r.Steps[step].Within) {
+		if h.time < next.time-int64(r.Steps[step].Within) {
 			break
 		}
-		if r.Span > 0 && h.start <= t-int64(r.Span) {
+		if r.Span > 0 && h.start <= next.time-int64(r.Span) {
 			continue
 		}
 		if n++; n == 1 || h.start > start {
@@ -109,7 +121,7 @@ func (q *sequence) arm(c *call, s *pipeline.Signal, step int, h hit) {
 			if !l.armed || l.time < h.time || l.time > h.time+int64(c.rule.Steps[step].Within) {
 				continue
 			}
-			if _, ok := q.arms(c.rule, step, l.time, uuid.Nil); ok {
+			if _, ok := q.arms(c.rule, step, &hit{time: l.time}); ok {
 				q.fire(c, s, l)
 			}
 		}
@@ -121,7 +133,7 @@ func (q *sequence) arm(c *call, s *pipeline.Signal, step int, h hit) {
 		if next.time < h.time || next.time > until || next.armed && (c.rule.Span == 0 || step+1 == c.rule.LastStep()) {
 			continue
 		}
-		if start, ok := q.arms(c.rule, step, next.time, next.id); ok && (!next.armed || start > next.start) {
+		if start, ok := q.arms(c.rule, step, next); ok && (!next.armed || start > next.start) {
 			next.armed, next.start = true, start
 			q.arm(c, s, step+1, *next)
 		}
@@ -155,7 +167,7 @@ func (q *sequence) path(r *rule.Rule, final hit) []hit {
 			from = max(from, final.time-int64(r.Span)+1)
 		}
 		for _, h := range q.steps[step] {
-			if h.armed && h.time >= from && h.time <= t && h.id != final.id {
+			if h.armed && h.time >= from && h.time <= t && h.id != final.id && (step != r.LastStep()-1 || h.leadsTo(&final, r, step)) {
 				path = append(path, h)
 			}
 		}
@@ -253,6 +265,14 @@ func (q *sequence) explain(r *rule.Rule) []string {
 	return append(lines, explainEpisode(q.episode)...)
 }
 
+// How a match is encoded, behind its time and id.
+const (
+	hitWaits       uint64 = iota
+	hitArmed                  // by what began with it
+	hitArmedBefore            // the time follows, from its own
+	hitVersion     uint64 = 4 // is added: the version follows
+)
+
 func (q *sequence) encode(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(q.steps)))
 	for _, hits := range q.steps {
@@ -260,13 +280,21 @@ func (q *sequence) encode(b []byte) []byte {
 		for _, h := range hits {
 			b = binary.AppendVarint(b, h.time)
 			b = append(b, h.id[:]...)
+			code := hitWaits
 			switch {
-			case !h.armed:
-				b = append(b, 0)
-			case h.start == h.time:
-				b = append(b, 1)
-			default:
-				b = binary.AppendVarint(append(b, 2), h.start-h.time)
+			case h.armed && h.start == h.time:
+				code = hitArmed
+			case h.armed:
+				code = hitArmedBefore
+			}
+			if h.version != nil {
+				code += hitVersion
+			}
+			if b = binary.AppendUvarint(b, code); code&^hitVersion == hitArmedBefore {
+				b = binary.AppendVarint(b, h.start-h.time)
+			}
+			if h.version != nil {
+				b = appendText(b, *h.version)
 			}
 		}
 	}
@@ -281,9 +309,14 @@ func (q *sequence) decode(d *decoder) {
 		for i := range q.steps {
 			for range d.count() {
 				h := hit{time: d.varint(), id: d.uuid()}
-				armed := d.uvarint()
-				if h.armed, h.start = armed > 0, h.time; armed > 1 {
+				code := d.uvarint()
+				armed := code &^ hitVersion
+				if h.armed, h.start = armed > hitWaits, h.time; armed == hitArmedBefore {
 					h.start += d.varint()
+				}
+				if code != armed {
+					version := d.text()
+					h.version = &version
 				}
 				q.steps[i] = append(q.steps[i], h)
 			}

@@ -1,6 +1,7 @@
 package correlate
 
 import (
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -49,6 +50,32 @@ steps:
 until: {when: ev.Type == "b"}
 `
 )
+
+// belowRule compares versions of the last step with those of the step before.
+const belowRule = `
+id: V
+kind: sequence
+key: ev.Actor
+steps:
+  - {id: b, when: ev.Type == "b", within: 5m}
+  - {id: a, when: ev.Type == "a", within: 4m, version: ev.Purl}
+  - {id: c, when: ev.Type == "c", version: ev.Purl, below: a}
+`
+
+// belowOracle tries every b, a and c of which the last has the older version.
+func belowOracle(events []pipeline.Event) []string {
+	fired := map[string]bool{}
+	for i, b := range events {
+		for j, a := range events[i+1:] {
+			for _, c := range events[i+1+j+1:] {
+				if b.Type+a.Type+c.Type == "bac" && b.Actor == a.Actor && a.Actor == c.Actor && a.Time.Sub(b.Time) <= 5*time.Minute && c.Time.Sub(a.Time) <= 4*time.Minute && c.Purl < a.Purl {
+					fired["V|"+a.Actor] = true
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(fired))
+}
 
 // sequenceOracle tries every pair of a's, every b and every c.
 func sequenceOracle(events []pipeline.Event) []string {
@@ -107,17 +134,19 @@ func untilOracle(events []pipeline.Event) []string {
 }
 
 func TestSequenceEqualsOracle(t *testing.T) {
-	set := load(t, sequenceRule, spanRule, matchRule)
+	set := load(t, sequenceRule, spanRule, matchRule, belowRule)
 	set.Rule("W").Span = 4 * time.Minute
-	oracle{number: 3, keys: 9, stream: func(rng *rand.Rand, _ uint64) ([]pipeline.Event, []string) {
+	oracle{number: 3, keys: 12, stream: func(rng *rand.Rand, _ uint64) ([]pipeline.Event, []string) {
 		events := stream(rng, 20, 30+60*rng.Float64(), "a", "a", "b", "c")
 		matched := map[string]bool{}
-		for _, e := range events {
+		for i := range events {
+			e := &events[i]
+			e.Purl = fmt.Sprintf("pkg:gem/x@1.%d", rng.IntN(4))
 			if e.Type == "c" {
 				matched["M|"+e.Actor] = true
 			}
 		}
-		return events, slices.Concat(slices.Sorted(maps.Keys(matched)), sequenceOracle(events), spanOracle(events, 4*time.Minute))
+		return events, slices.Concat(slices.Sorted(maps.Keys(matched)), sequenceOracle(events), belowOracle(events), spanOracle(events, 4*time.Minute))
 	}}.agrees(t, set)
 }
 

@@ -16,6 +16,8 @@ import (
 //	ip(addr) string                  the address as text, IPv4 without its mapping
 //	firstOf(text...) string          the first text that is not empty
 //	inList(text or addr, name) bool  the list holds the text, or a network with the address; see list.go
+//	packageOf(purl) string           the package URL without its version
+//	versionBelow(a, b) bool          a is the older version; each a package URL or a version: some microseconds, see VersionBelow
 var functions = []struct {
 	name  string
 	call  func(args ...any) (any, error)
@@ -52,6 +54,12 @@ var functions = []struct {
 		}
 		return "", nil
 	}, []any{new(func(string, ...string) string)}},
+	{"packageOf", func(args ...any) (any, error) {
+		return PackageOf(args[0].(string)), nil
+	}, []any{new(func(string) string)}},
+	{"versionBelow", func(args ...any) (any, error) {
+		return VersionBelow(args[0].(string), args[1].(string)), nil
+	}, []any{new(func(string, string) bool)}},
 	{"inList", func(...any) (any, error) {
 		return nil, errors.New("BUG: a list is asked by expr")
 	}, []any{new(func(string, string) bool), new(func(netip.Addr, string) bool)}},

@@ -396,6 +396,8 @@ func (r *reader) step(n ast.Node, step Step) {
 		known["id"] = func(n ast.Node) { s.ID = r.name(n, "id") }
 		known["count"] = func(n ast.Node) { s.Count = r.int(n, "count", 1, maxStepCount) }
 		known["within"] = func(n ast.Node) { s.Within = r.duration(n, "within", minWindow, maxWithin) }
+		known["version"] = func(n ast.Node) { s.values = []*value{r.value(n, "version")} }
+		known["below"] = func(n ast.Node) { s.Below, s.belowOf = true, r.name(n, "below") }
 	}
 	named := s.ID != ""
 	seen := r.mapping(n, "a step", known)
@@ -433,11 +435,26 @@ func (r *reader) steps(n ast.Node) {
 		if last && s.Count > 1 && s.Within == 0 {
 			r.failAt(item, "the step has a count but no within", "the span in which they must lie, as in within: 10m")
 		}
+		if s.Below {
+			r.below(item, last)
+		}
 		for _, other := range r.rule.Steps[:len(r.rule.Steps)-1] {
 			if other.ID == s.ID {
 				r.failAt(item, fmt.Sprintf("there are two steps %q", s.ID), "")
 			}
 		}
+	}
+}
+
+// below holds that the last step that was read may be compared with the one before it.
+func (r *reader) below(n ast.Node, last bool) {
+	steps := r.rule.Steps
+	i := len(steps) - 1
+	switch {
+	case !last || i == 0 || steps[i-1].ID != steps[i].belowOf:
+		r.failAt(n, "below: only the last step is compared, and with the one before it", "name that step")
+	case steps[i].values == nil || steps[i-1].values == nil:
+		r.failAt(n, "below: both steps need a version", "as in version: ev.Purl, and version: ev.Attr(\"fixed_version\")")
 	}
 }
 

@@ -208,7 +208,10 @@ type Step struct {
 	// begin and of its end are the same number.
 	Of     int
 	Counts bool
+	// Below is set for a last step whose matches want one of the step before with a newer version: the value of both is it.
+	Below bool
 
+	belowOf string     // the step that Below is about
 	hears   []string   // Alerts as the file has it: "all" stands for itself
 	hearsAt []ast.Node // where each stands
 	when    *condition
@@ -313,6 +316,9 @@ func (r *Rule) digest() uint64 {
 		}
 		if s.Of > 0 {
 			fmt.Fprintf(h, "of %d %t ", s.Of, s.Counts)
+		}
+		if s.Below {
+			fmt.Fprint(h, "below ")
 		}
 		fmt.Fprintf(h, "%d %d %d %q %q", s.Role, s.Count, s.Within, s.When, s.columns)
 		for _, v := range s.key {

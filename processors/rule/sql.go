@@ -180,6 +180,8 @@ func (t *translator) call(n *ast.CallNode) string {
 		}
 		return fmt.Sprintf("multiIf(%[1]s = toIPv6('::'), '', startsWith(toString(%[1]s), '::ffff:'), concat(toString(tupleElement(IPv4CIDRToRange(toIPv4OrDefault(substring(toString(%[1]s), 8)), %[2]d), 1)), '/%[2]d'), concat(toString(tupleElement(IPv6CIDRToRange(%[1]s, %[3]d), 1)), '/%[3]d'))",
 			addr, n.Arguments[1].(*ast.IntegerNode).Value, bits6)
+	case "packageOf":
+		return fmt.Sprintf("if(startsWith(%[1]s, 'pkg:'), replaceRegexpOne(%[1]s, '[@?#].*', ''), '')", addr)
 	case "firstOf":
 		var parts []string
 		for _, a := range n.Arguments {
@@ -389,6 +391,10 @@ func (q *query) build() string {
 	case Threshold:
 		return q.threshold()
 	case Sequence:
+		if r.Steps[r.LastStep()].Below {
+			q.err = fmt.Errorf("versions are not compared in SQL: tocsin replay and rules explain run the rule over records")
+			return ""
+		}
 		return q.sequence()
 	case Absence:
 		return q.absence()

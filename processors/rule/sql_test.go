@@ -14,6 +14,7 @@ func TestSQLOfExpressions(t *testing.T) {
 		`!("CVE-1" in ev.Vulns)`:                                                    `NOT (has(vuln_ids, 'CVE-1'))`,
 		`ev.Attr("a.b") in ["x", "y"]`:                                              `attributes['a.b'] IN ('x', 'y')`,
 		`inCIDR(ev.SrcIP, "10.0.0.0/8", "fc00::/7")`:                                `(isIPAddressInRange(toString(src_ip), '::ffff:10.0.0.0/104') OR isIPAddressInRange(toString(src_ip), 'fc00::/7'))`,
+		`packageOf(ev.Purl) == "pkg:gem/rack"`:                                      `if(startsWith(purl, 'pkg:'), replaceRegexpOne(purl, '[@?#].*', ''), '') = 'pkg:gem/rack'`,
 		`any(ev.Labels, # startsWith "x")`:                                          `arrayExists(item -> startsWith(item, 'x'), labels)`,
 		`lower(ev.Actor) + "x" == "yx"`:                                             `concat(lowerUTF8(actor), 'x') = 'yx'`,
 		`len(ev.Vulns) > 0 ? true : ev.Commit[0:7] == "abc"`:                        `if(length(vuln_ids) > 0, true, substringUTF8(commit_sha, 1, 7) = 'abc')`,
@@ -27,7 +28,7 @@ func TestSQLOfExpressions(t *testing.T) {
 			t.Errorf("%s:\ngot  %s, %v\nwant %s", src, got, err, want)
 		}
 	}
-	for _, src := range []string{`ev.Time == ev.IngestTime`, `indexOf(ev.Title, "x") == 1`, `ev.SrcIP.Is4()`} {
+	for _, src := range []string{`ev.Time == ev.IngestTime`, `indexOf(ev.Title, "x") == 1`, `ev.SrcIP.Is4()`, `versionBelow(ev.Purl, "1")`} {
 		tree, errs := parseExpression(src, "bool")
 		if errs != nil {
 			t.Fatalf("%s: %v", src, errs)

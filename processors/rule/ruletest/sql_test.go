@@ -97,7 +97,7 @@ func TestSQLAgreesWithTheStream(t *testing.T) {
 	for _, c := range cases {
 		r := set.Rule(c.Rule)
 		query, err := r.SQL()
-		if r.Kind == rule.Growth || r.Kind == rule.Silence || r.Kind == rule.Anomaly && r.Last == 0 || r.Depth > 0 {
+		if r.Kind == rule.Growth || r.Kind == rule.Silence || r.Kind == rule.Anomaly && r.Last == 0 || r.Depth > 0 || r.Steps[r.LastStep()].Below {
 			if err == nil || !strings.Contains(err.Error(), "tocsin") && !strings.Contains(err.Error(), "takes alerts") {
 				t.Errorf("%s has SQL, or is refused without a reason: %v", c.Rule, err)
 			}

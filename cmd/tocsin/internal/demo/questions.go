@@ -38,6 +38,7 @@ var answers = map[string]string{
 	"chaos":                "chaos:exp-12 web-2",
 	"commit":               "deployment cdevents service.deployed",
 	"components_new":       rackFixed,
+	"corrected_released":   rackFixed + " " + goodDigest,
 	"delivery":             "raw.ci 0 0",
 	"deployments":          "service.deployed production pay-api " + goodDigest + " " + goodSHA,
 	"digest":               "release cdevents artifact.published unknown mallory",
