@@ -111,10 +111,13 @@ func (r *accessRecord) read(l string) error {
 		return r.readProxyManager(l[close+1:])
 	}
 	quote := strings.IndexByte(l[close:], '"')
-	if quote < 0 || strings.TrimSpace(l[close+1:close+quote]) != "" {
+	if quote < 0 {
 		return errAccess
 	}
 	quote += close
+	if between := strings.TrimSpace(l[close+1 : quote]); between != "" && (open > 0 || !r.readBetween(between)) {
+		return errAccess
+	}
 	end := quotedEnd(l, quote)
 	if end < 0 {
 		return errors.New("access-log: the request's quotes are not closed")
@@ -122,11 +125,13 @@ func (r *accessRecord) read(l string) error {
 	r.request = l[quote+1 : end]
 	rest := strings.TrimLeft(l[end+1:], " ")
 	r.status, rest, _ = strings.Cut(rest, " ")
-	if len(r.status) != 3 || digits(r.status) != 3 {
+	if r.status == "-" { // Traefik, of a request that nobody waited for
+		r.status = ""
+	} else if len(r.status) != 3 || digits(r.status) != 3 {
 		return errors.New("access-log: no status behind the request")
 	}
 	r.title = strings.TrimRight(l[quote:len(l)-len(rest)], " ")
-	if open == 0 {
+	if open == 0 && r.client == "" {
 		return r.readEnvoy(rest)
 	}
 	r.bytes, rest, _ = strings.Cut(rest, " ")
@@ -140,10 +145,21 @@ func (r *accessRecord) read(l string) error {
 			}
 		}
 	}
+	if open == 0 {
+		return nil
+	}
 	if ms, found := strings.CutSuffix(rest, "ms"); found { // Traefik: count "router" "server" duration
 		r.duration = lastWord(ms)
 	}
 	return r.readClient(strings.TrimSpace(l[:open]))
+}
+
+// readBetween reads "vhost client seconds", which stands between time and request in logs that begin with the time.
+func (r *accessRecord) readBetween(s string) bool {
+	vhost, rest, _ := strings.Cut(s, " ")
+	client, _, _ := strings.Cut(rest, " ")
+	r.vhost, r.client = vhost, client
+	return addrOf(client).IsValid()
 }
 
 // readClient reads "[vhost] client ident user". The user may hold blanks; ident is always "-" today.

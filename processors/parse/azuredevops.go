@@ -89,7 +89,13 @@ type azureResource struct {
 	Date     Text       `json:"date"`
 
 	azurePull
-	PullRequest *azurePull `json:"pullRequest"` // of a comment
+	Comment *struct {
+		Author *azureUser `json:"author"`
+	} `json:"comment"`
+	PullRequest *struct { // of a comment
+		azurePull
+		Repository azureRepo `json:"repository"`
+	} `json:"pullRequest"`
 
 	// Builds, runs and releases.
 	BuildNumber  Text       `json:"buildNumber"`
@@ -258,13 +264,16 @@ func (v *azureEvent) pull(out *Out, kind string) {
 	r := &v.Resource
 	pr := &r.azurePull
 	if r.PullRequest != nil {
-		pr = r.PullRequest
+		pr, r.Repository = &r.PullRequest.azurePull, r.PullRequest.Repository
 	}
 	typ, decision := azurePullType(v, kind)
 	e := v.event(out, typ)
 	e.Change = changeOf(e.Repo, string(pr.PullRequestID))
 	e.Ref, e.Commit = refOf(string(pr.TargetRef)), commitOf(string(pr.LastSource.ID))
 	e.Actor = pr.CreatedBy.account()
+	if r.Comment != nil {
+		e.Actor = first(r.Comment.Author.account(), e.Actor)
+	}
 	switch typ {
 	case "change.merged", "change.abandoned":
 		e.Outcome = pipeline.OutcomeSuccess

@@ -2,6 +2,7 @@ package parse
 
 import (
 	"strings"
+	"time"
 
 	"github.com/tocsin-project/tocsin/pipeline"
 )
@@ -372,7 +373,7 @@ func bitbucketPullType(v *bitbucketEvent, pr *bitbucketPull, key string) (typ, d
 			return "change.merged", ""
 		case state == "DECLINED" || state == "SUPERSEDED":
 			return "change.abandoned", ""
-		case state == "OPEN" && pr.CreatedOn == pr.UpdatedOn && pr.CreatedDate == pr.UpdatedDate:
+		case state == "OPEN" && atOnce(pr.CreatedOn, pr.UpdatedOn) && pr.CreatedDate == pr.UpdatedDate:
 			return "change.created", ""
 		}
 	}
@@ -380,6 +381,11 @@ func bitbucketPullType(v *bitbucketEvent, pr *bitbucketPull, key string) (typ, d
 		return "change.reviewed", ""
 	}
 	return "change.updated", ""
+}
+
+// atOnce reports whether something's last change is its making: Bitbucket Cloud dates the two some milliseconds apart.
+func atOnce(created, updated Text) bool {
+	return created == updated || parseTime(string(updated)).Sub(parseTime(string(created))).Abs() < time.Second
 }
 
 func (v *bitbucketEvent) pull(out *Out, key string) {
@@ -456,7 +462,7 @@ func (v *bitbucketEvent) issue(out *Out, key string) {
 		closed = true
 	}
 	switch {
-	case key == "issue:created" || key == "" && v.Comment == nil && i.CreatedOn == i.UpdatedOn && !closed:
+	case key == "issue:created" || key == "" && v.Comment == nil && atOnce(i.CreatedOn, i.UpdatedOn) && !closed:
 		typ = "ticket.created"
 	case closed && !strings.Contains(key, "comment"):
 		typ = "ticket.closed"

@@ -190,7 +190,7 @@ func mysqlError(out *Out, l string) *pipeline.Event {
 // isMySQLServer reports whether a program is MySQL's or MariaDB's server.
 func isMySQLServer(program string) bool {
 	switch program {
-	case "mysqld", "mariadbd", "mysqld_safe":
+	case "mysqld", "mysql", "mariadbd", "mariadb", "mysqld_safe":
 		return true
 	}
 	return false

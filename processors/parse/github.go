@@ -263,7 +263,7 @@ func (v *githubEvent) kind(data []byte) string {
 		return "package"
 	case v.Registry != nil:
 		return "registry_package"
-	case v.RefType != "" && (v.Master != "" || v.SHA != "" || member(data, "description") != nil):
+	case v.RefType != "" && (v.Master != "" || v.SHA != "" || member(data, "description") != nil || member(data, "default_branch") != nil):
 		return "create"
 	case v.RefType != "":
 		return "delete"

@@ -164,15 +164,20 @@ type githubPageBuild struct {
 	} `json:"error"`
 }
 
-// runState gives the last part of a run's event type from what forges call its status.
-func runState(status string) string {
-	switch strings.ToLower(status) {
-	case "completed", "success", "failure", "error", "finished":
-		return "finished"
-	case "in_progress", "inprogress", "running":
-		return "started"
+// runState gives the last part of a run's event type, from the first of the words that forges have for it. A run of which no
+// word tells waits.
+func runState(words ...Text) string {
+	for _, word := range words {
+		switch strings.ToLower(string(word)) {
+		case "completed", "success", "failure", "error", "finished":
+			return "finished"
+		case "in_progress", "inprogress", "running":
+			return "started"
+		case "queued", "requested", "waiting", "pending":
+			return "queued"
+		}
 	}
-	return "queued" // queued, requested, waiting, pending
+	return "queued"
 }
 
 // change names the pull request that a run belongs to, where it is exactly one.
@@ -198,7 +203,7 @@ func (v *githubEvent) checkRun(out *Out) {
 		v.other(out, "check_run")
 		return
 	}
-	e := v.event(out, "taskrun."+runState(string(c.Status)), "check_run")
+	e := v.event(out, "taskrun."+runState(c.Status), "check_run")
 	e.Phase, e.Outcome = pipeline.PhaseTesting, runOutcome(string(c.Conclusion))
 	e.Pipeline, e.Task = c.App.name(), string(c.Name)
 	e.Commit = commitOf(string(c.HeadSHA))
@@ -229,7 +234,7 @@ func (v *githubEvent) checkSuite(out *Out) {
 		return
 	}
 	status := first(string(c.Status), string(v.Action))
-	e := v.event(out, "pipelinerun."+runState(status), "check_suite")
+	e := v.event(out, "pipelinerun."+runState(c.Status, v.Action), "check_suite")
 	e.Phase, e.Outcome = pipeline.PhaseTesting, runOutcome(string(c.Conclusion))
 	e.Pipeline, e.Ref, e.Commit = c.App.name(), refOf(string(c.HeadBranch)), commitOf(string(c.HeadSHA))
 	e.Run = githubRun(e.Repo, string(c.ID))
@@ -246,7 +251,7 @@ func (v *githubEvent) workflowRun(out *Out) {
 		v.other(out, "workflow_run")
 		return
 	}
-	state := runState(first(string(v.Action), string(w.Status)))
+	state := runState(v.Action, w.Status)
 	e := v.event(out, "pipelinerun."+state, "workflow_run")
 	e.Phase, e.Outcome = pipeline.PhaseTesting, runOutcome(string(w.Conclusion))
 	e.Pipeline = first(string(w.Name), v.Workflow.name(), string(w.Path))
@@ -277,7 +282,7 @@ func (v *githubEvent) workflowJob(out *Out) {
 		v.other(out, "workflow_job")
 		return
 	}
-	state := runState(first(string(v.Action), string(j.Status)))
+	state := runState(v.Action, j.Status)
 	e := v.event(out, "taskrun."+state, "workflow_job")
 	e.Phase, e.Outcome = pipeline.PhaseTesting, runOutcome(string(j.Conclusion))
 	e.Pipeline, e.Task = string(j.WorkflowName), string(j.Name)
@@ -324,7 +329,7 @@ func (v *githubEvent) workflowJob(out *Out) {
 
 // commitStatus is what an outside CI says of a commit.
 func (v *githubEvent) commitStatus(out *Out) {
-	e := v.event(out, "taskrun."+runState(string(v.State)), "status")
+	e := v.event(out, "taskrun."+runState(v.State), "status")
 	e.Phase = pipeline.PhaseTesting
 	if v.State != "pending" {
 		e.Outcome = runOutcome(string(v.State))
