@@ -272,53 +272,11 @@ func (c *cloudEvent) content(in *Input, out *Out) bool {
 	if f == nil || f.Name == "cloudevents" {
 		return false
 	}
-	before, outer, piece := len(out.batch.Events), out.format, out.piece
-	out.format = f
-	failed := false
-	eachPiece(f, data, func(b []byte, line int) {
-		inner := Input{Data: b, Line: in.Line, Record: &record}
-		out.piece = &inner
-		mark := len(out.batch.Events)
-		if f.Parse(&inner, out) != nil {
-			out.batch.Events = out.batch.Events[:mark]
-			out.named = out.named[:mark-out.first]
-			failed = true
-		}
-	})
-	out.format, out.piece = outer, piece
-	if failed || len(out.batch.Events) == before {
-		out.batch.Events = out.batch.Events[:before]
-		out.named = out.named[:before-out.first]
-		return false
-	}
-	for n := 0; n < len(out.batch.Events)-before; n++ {
+	given := out.within(f, in.Line, &record, data)
+	for n := range given {
 		c.describe(&out.batch.Events[len(out.batch.Events)-1-n], in, out, n)
 	}
-	return true
-}
-
-// eachPiece cuts data as a format's frame says.
-func eachPiece(f *Format, data []byte, do func(b []byte, line int)) {
-	switch {
-	case f.Frame == Lines:
-		for rest, line := data, 1; len(rest) > 0; line++ {
-			var l []byte
-			if l, rest = cutLine(rest); skipSpace(l) < len(l) {
-				do(l, line)
-			}
-		}
-	case f.Frame == Values || f.Frame == Reports && isJSON(data):
-		for pos := skipSpace(data); pos < len(data); pos += skipSpace(data[pos:]) {
-			end, err := valueEnd(data[pos:])
-			if err != nil {
-				end = len(data) - pos
-			}
-			do(data[pos:pos+end], 1)
-			pos += end
-		}
-	default:
-		do(data, 1)
-	}
+	return given > 0
 }
 
 // own gives an event of tocsin's vocabulary. The keys of its data are columns of the event; others become attributes.

@@ -76,7 +76,9 @@ func TestEveryPayloadIsClaimedByItsOwnFormat(t *testing.T) {
 		}
 		var claims []string
 		for i := range Formats {
-			if f := &Formats[i]; f.Match != nil && f.Match(newShape(&sample.record, data)) {
+			s := newShape(&sample.record, data)
+			s.formats = Formats
+			if f := &Formats[i]; f.Match != nil && f.Match(s) {
 				claims = append(claims, f.Name)
 			}
 		}

@@ -36,6 +36,7 @@ var operationFormats = []Format{
 	influx,
 	sshd,
 	syslog,
+	shipper,
 	ecs,
 	prometheus,
 	dbSizes,

@@ -21,6 +21,7 @@ type Shape struct {
 	// Line is the first line that is not empty.
 	Line string
 
+	formats []Format      // that the payload may be of, for those that carry others
 	members []shapeMember // of Object; every format asks for some, so they are found once
 	keys    uint64        // a bit for each member's key, see keyBit
 	indexed bool
@@ -279,6 +280,7 @@ func (p *Parser) choose(topic string, r *pipeline.Record, data []byte) *Format {
 
 // recognise returns the first format that the shape is of, nil where there is none.
 func recognise(formats []Format, s *Shape) *Format {
+	s.formats = formats
 	for i := range formats {
 		if f := &formats[i]; f.Match != nil && f.Match(s) {
 			return f

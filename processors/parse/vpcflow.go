@@ -9,14 +9,14 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline"
 )
 
-// vpcFlow reads flow logs of AWS VPCs (versions 2 to 8) and Transit Gateways: the default fields, or any selection with
-// its header line, also inside a CloudWatch subscription's JSON.
+// vpcFlow reads flow logs of AWS VPCs (versions 2 to 8) and Transit Gateways: fields in their versions' order, or any selection
+// with its header line, also inside a CloudWatch subscription's JSON.
 // https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html
 // https://docs.aws.amazon.com/vpc/latest/tgw/tgw-flow-logs.html
 var vpcFlow = Format{
 	Name: "vpc-flow-logs", Title: "AWS VPC and Transit Gateway flow logs", Phase: pipeline.PhaseOperation,
 	Types: []string{"net.flow"},
-	Known: "header line with srcaddr and dstaddr, or the default columns of version 2 and of Transit Gateways",
+	Known: "header line with srcaddr and dstaddr, or the columns of versions 2 to 8 and of Transit Gateways in their order",
 	Frame: Reports, Log: true,
 	Match: func(s *Shape) bool {
 		if s.Object != nil {
@@ -28,7 +28,13 @@ var vpcFlow = Format{
 }
 
 var (
-	vpcColumns = strings.Fields("version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status")
+	// vpcColumns are all fields in the order in which versions 2 to 8 brought them, which is how a log of all fields has
+	// them. The default is those of version 2.
+	vpcColumns = strings.Fields("version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status " +
+		"vpc-id subnet-id instance-id tcp-flags type pkt-srcaddr pkt-dstaddr region az-id sublocation-type sublocation-id " +
+		"pkt-src-aws-service pkt-dst-aws-service flow-direction traffic-path " +
+		"ecs-cluster-arn ecs-cluster-name ecs-container-instance-arn ecs-container-instance-id ecs-container-id " +
+		"ecs-second-container-id ecs-service-name ecs-task-definition-arn ecs-task-arn ecs-task-id reject-reason")
 	tgwColumns = strings.Fields("version resource-type account-id tgw-id tgw-attachment-id tgw-src-vpc-account-id tgw-dst-vpc-account-id " +
 		"tgw-src-vpc-id tgw-dst-vpc-id tgw-src-subnet-id tgw-dst-subnet-id tgw-src-eni tgw-dst-eni tgw-src-az-id tgw-dst-az-id " +
 		"tgw-pair-attachment-id srcaddr dstaddr srcport dstport protocol packets bytes start end log-status type " +
@@ -43,19 +49,27 @@ func isVPCHeader(l string) bool {
 // vpcDefault returns the columns of a line that has no header before it, nil where they cannot be told.
 func vpcDefault(l string) []string {
 	l = strings.TrimSpace(l)
-	switch n := strings.Count(l, " ") + 1; {
-	case n == len(vpcColumns) && strings.HasPrefix(l, "2 ") && isVPCStatus(lastWord(l)) && !strings.Contains(l, "  "):
-		return vpcColumns
-	case n == len(tgwColumns) && digits(l) > 0 && digits(l) <= 2:
-		rest := l
-		for range 25 { // log-status is the 26th
-			_, rest, _ = strings.Cut(rest, " ")
-		}
-		if isVPCStatus(firstWord(rest)) {
-			return tgwColumns
-		}
+	n := strings.Count(l, " ") + 1
+	if version := digits(l); version == 0 || version > 2 || n < vpcDefaultColumns || strings.Contains(l, "  ") {
+		return nil
+	}
+	switch {
+	case n <= len(vpcColumns) && isVPCStatus(wordAt(l, vpcDefaultColumns-1)):
+		return vpcColumns[:n]
+	case n == len(tgwColumns) && isVPCStatus(wordAt(l, 25)):
+		return tgwColumns
 	}
 	return nil
+}
+
+const vpcDefaultColumns = 14 // of version 2
+
+// wordAt returns the n-th word of a line, from 0.
+func wordAt(l string, n int) string {
+	for range n {
+		_, l, _ = strings.Cut(l, " ")
+	}
+	return firstWord(l)
 }
 
 func isVPCStatus(s string) bool { return s == "OK" || s == "NODATA" || s == "SKIPDATA" }
