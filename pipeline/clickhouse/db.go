@@ -41,7 +41,7 @@ type Config struct {
 	// least. It is also how long a worker that lost its partition may still write: the deduplication window must outlast
 	// it by far.
 	InsertTimeout time.Duration
-	// Conns is how many INSERTs run at the same time, from all sinks; default 4. Each keeps a block's bytes, encoded and
+	// Conns is how many INSERTs run at the same time, from all sinks; default 2. Each keeps a block's bytes, encoded and
 	// compressed, as its buffer.
 	Conns int
 }
@@ -63,7 +63,7 @@ func (c Config) withDefaults() Config {
 		c.InsertTimeout = time.Minute
 	}
 	if c.Conns == 0 {
-		c.Conns = 4
+		c.Conns = 2
 	}
 	return c
 }
