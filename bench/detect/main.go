@@ -7,6 +7,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -99,13 +100,13 @@ func run(w io.Writer) error {
 	for _, k := range kinds {
 		fmt.Fprintf(table, "%s\t%.0f\t%.2f\n", k.name, median(k.rates), median(k.rates)/median(kinds[0].rates))
 	}
-	fmt.Fprintf(table, "\t\t\nlive keys\tbytes a key\tkeys\n")
+	fmt.Fprintf(table, "\t\t\t\t\nlive keys\tbytes a key\tkeys\tin the changelog\trestored keys/s\n")
 	for _, k := range kinds[2:] {
-		bytes, err := k.idle(*live)
+		got, err := k.idle(*live)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(table, "%s\t%.0f\t%d\n", strings.TrimSuffix(k.name, ", 10,000 keys"), bytes, *live)
+		fmt.Fprintf(table, "%s\t%.0f\t%d\t%.0f\t%.0f\n", strings.TrimSuffix(k.name, ", 10,000 keys"), got.memory, *live, got.changelog, got.restored)
 	}
 	return table.Flush()
 }
@@ -175,17 +176,26 @@ func (k *kind) rate() (float64, error) {
 	return signals / elapsed.Seconds(), nil
 }
 
-// idle returns the bytes of memory that each of so many keys takes, beyond its name and value.
-func (k *kind) idle(n int) (float64, error) {
+// idle is what a key costs that nothing happens to.
+type idle struct {
+	memory    float64 // bytes, beyond its name and value
+	changelog float64 // bytes
+	restored  float64 // keys a second, from the changelog's records in memory
+}
+
+// idle measures so many keys.
+func (k *kind) idle(n int) (got idle, err error) {
 	set, err := k.load()
 	if err != nil {
-		return 0, err
+		return got, err
 	}
 	debug.FreeOSMemory()
 	before := heap()
-	e := correlate.New(set, correlate.Config{Lateness: 24 * time.Hour, MaxKeys: n})
+	cfg := correlate.Config{Lateness: 24 * time.Hour, MaxKeys: n}
+	e := correlate.New(set, cfg)
 	var out pipeline.Output
-	names := 0
+	var changelog [][2][]byte
+	names, size := 0, 0
 	err = flood(set, n, n, n, func(s []pipeline.Signal) {
 		for i := range s {
 			names += len(s[i].Key)
@@ -194,14 +204,32 @@ func (k *kind) idle(n int) (float64, error) {
 			}
 			e.Process(&s[i], &out)
 		}
+		e.Dirty(func(key, value []byte) {
+			changelog = append(changelog, [2][]byte{bytes.Clone(key), bytes.Clone(value)})
+			size += len(key) + len(value)
+		})
 		e.Commit()
 	})
-	if err == nil && e.Keys() != n {
-		err = fmt.Errorf("%s: %d keys, want %d", k.name, e.Keys(), n)
+	if err != nil {
+		return got, err
 	}
-	bytes := (heap() - before - float64(names)) / float64(n)
+	again := correlate.New(set, cfg)
+	began := used()
+	for _, r := range changelog {
+		if err := again.Restore(r[0], r[1]); err != nil {
+			return got, err
+		}
+	}
+	again.Commit()
+	got.restored = float64(n) / (used() - began).Seconds()
+	if e.Keys() != n || again.Keys() != n {
+		return got, fmt.Errorf("%s: %d keys, %d of them restored, want %d", k.name, e.Keys(), again.Keys(), n)
+	}
+	again, changelog = nil, nil
+	got.changelog = float64(size) / float64(n)
+	got.memory = (heap() - before - float64(names)) / float64(n)
 	runtime.KeepAlive(e)
-	return bytes, err
+	return got, nil
 }
 
 func heap() float64 {
