@@ -71,6 +71,12 @@ type AlertLinks struct {
 	Query     string `json:"query"` // SQL that shows the evidence
 }
 
+// IncidentOf names the incident that an alert of the dedup key stands for, the same for each team.
+func IncidentOf(dedup string) string { return "inc|" + dedup }
+
+// IsIncident reports whether the alert stands for an incident, and is not only a member of one.
+func (a *Alert) IsIncident() bool { return a.Incident == IncidentOf(a.DedupKey) }
+
 // Statuses of an alert.
 const (
 	StatusFiring     = "firing"

@@ -61,8 +61,11 @@ func (p *alertmanager) deliver(ctx context.Context, m *message) error {
 	if m.Environment != "" {
 		a.Labels["environment"] = m.Environment
 	}
-	if !m.open() {
-		a.EndsAt = time.Now()
+	if now := time.Now(); !m.open() {
+		a.EndsAt = now
+		if a.StartsAt.After(now) { // the source's clock is ahead: Alertmanager refuses what ends before it began
+			a.StartsAt = now
+		}
 	}
 	if err := postJSON(ctx, p.url, []amAlert{a}, p.header); err != nil {
 		return err

@@ -36,6 +36,12 @@ type message struct {
 	link   string // of the dashboard; "" where there is none
 }
 
+// entity returns the first value of a kind of entity; "" where there is none.
+func (m *message) entity(kind string) string {
+	first, _, _ := strings.Cut(m.Entities[kind], ",+")
+	return first
+}
+
 // key names the version, the same at each try.
 func (m *message) key() string { return fmt.Sprintf("%s.%d", m.ID, m.Version) }
 
@@ -86,8 +92,8 @@ func New(cfg Config, log *zap.Logger) (*Bridge, error) {
 		cfg.PerMinute = DefaultPerMinute
 	}
 	b := &Bridge{cfg: cfg, log: log, known: map[uuid.UUID]known{}, wait: firstWait, limit: rate.NewLimiter(rate.Limit(float64(cfg.PerMinute)/60), max(cfg.PerMinute/6, 1))}
-	b.title = template.Must(template.New("title").Parse(either(cfg.Title, defaultTitle)))
-	b.text = template.Must(template.New("text").Parse(either(cfg.Text, defaultText)))
+	b.title = template.Must(words("title", either(cfg.Title, defaultTitle)))
+	b.text = template.Must(words("text", either(cfg.Text, defaultText)))
 	for _, k := range kinds {
 		if k.name == cfg.Kind {
 			var err error
@@ -117,13 +123,7 @@ func (b *Bridge) Deliver(ctx context.Context, record []byte) (reason string, err
 	if carried && a.Version <= before.version || !carried && !b.carries(a) {
 		return "", nil
 	}
-	m := &message{Alert: a, record: record}
-	if m.title, err = render(b.title, a); err != nil {
-		return err.Error(), nil
-	}
-	if m.text, err = render(b.text, a); err != nil {
-		return err.Error(), nil
-	}
+	m := &message{Alert: a, record: record, title: b.render(b.title, usualTitle, a), text: b.render(b.text, usualText, a)}
 	m.title = strings.Join(strings.Fields(m.title), " ") // one line, whatever events had in them
 	if b.cfg.Links != "" && a.Links.Dashboard != "" {
 		m.link = strings.TrimRight(b.cfg.Links, "/") + a.Links.Dashboard
@@ -161,6 +161,17 @@ func (b *Bridge) Deliver(ctx context.Context, record []byte) (reason string, err
 		case <-time.After(wait):
 		}
 	}
+}
+
+// render returns the words for the alert; the usual ones where those of the configuration cannot be said of it: somebody is to
+// be told all the same.
+func (b *Bridge) render(words, usual *template.Template, a *pipeline.Alert) string {
+	text, err := render(words, a)
+	if err != nil {
+		b.log.Error("template, the usual words instead", zap.String("alert_id", a.ID.String()), zap.Error(err))
+		text, _ = render(usual, a) // a test renders them for every alert there can be
+	}
+	return text
 }
 
 // carries reports whether the bridge begins to carry such an alert. An alert's severity only rises, so that the end of one

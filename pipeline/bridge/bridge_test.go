@@ -79,6 +79,7 @@ type peerHTTP struct {
 	bodies  []string
 	headers []http.Header
 	answer  []int
+	texts   []string
 }
 
 func listen(t *testing.T, answers ...int) *peerHTTP {
@@ -94,7 +95,11 @@ func listen(t *testing.T, answers ...int) *peerHTTP {
 		if r.Method != http.MethodPost {
 			t.Errorf("%s %s", r.Method, r.URL)
 		}
-		if n := len(p.bodies); n <= len(p.answer) {
+		n := len(p.bodies)
+		if n <= len(p.texts) {
+			fmt.Fprintln(w, p.texts[n-1])
+		}
+		if n <= len(p.answer) {
 			w.Header().Set("Retry-After", "0")
 			w.WriteHeader(p.answer[n-1])
 		}
@@ -290,13 +295,13 @@ type mailbox struct {
 	from   string
 	to     []string
 	mails  []string
-	refuse bool
+	refuse string // a recipient
 }
 
 func (m *mailbox) NewSession(*smtp.Conn) (smtp.Session, error) { return m, nil }
 func (m *mailbox) Mail(from string, _ *smtp.MailOptions) error { m.from = from; return nil }
 func (m *mailbox) Rcpt(to string, _ *smtp.RcptOptions) error {
-	if m.refuse {
+	if m.refuse == to {
 		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user"}
 	}
 	m.to = append(m.to, to)
@@ -324,7 +329,7 @@ func TestMail(t *testing.T) {
 	first := alert(1, "firing")
 	first.Title = "grows\r\nBcc: everybody@example.com"
 	deliver(t, b, first, alert(2, "resolved"))
-	if box.from != "tocsin@example.com" || !slices.Equal(box.to[:2], []string{"a@example.com", "b@example.com"}) || len(box.mails) != 2 {
+	if box.from != "tocsin@example.com" || !slices.Equal(box.to, []string{"a@example.com", "b@example.com", "a@example.com", "b@example.com"}) || len(box.mails) != 4 {
 		t.Fatalf("from %s to %v, %d mails", box.from, box.to, len(box.mails))
 	}
 	var thread []string
@@ -334,7 +339,7 @@ func TestMail(t *testing.T) {
 			t.Fatal(err)
 		}
 		thread = append(thread, m.Header.Get("References"))
-		if id := m.Header.Get("Message-Id"); id != fmt.Sprintf("<0192bbbb-0000-5000-8000-000000000001.%d@tocsin.invalid>", i+1) {
+		if id := m.Header.Get("Message-Id"); id != fmt.Sprintf("<0192bbbb-0000-5000-8000-000000000001.%d@tocsin.invalid>", i/2+1) {
 			t.Errorf("id %s", id)
 		}
 		if i == 0 && (m.Header.Get("Subject") != "[firing] grows Bcc: everybody@example.com" || m.Header.Get("Bcc") != "") {
@@ -345,25 +350,44 @@ func TestMail(t *testing.T) {
 			t.Errorf("%v: %s", err, body)
 		}
 	}
-	if thread[0] != thread[1] || thread[0] == "" {
+	if thread[0] != thread[3] || thread[0] == "" {
 		t.Errorf("threads %v", thread)
 	}
-	box.refuse = true
-	if reason, err := b.Deliver(t.Context(), record(t, alert(3, "firing"))); err != nil || !strings.Contains(reason, "no such user") {
+	box.refuse = "a@example.com" // who has left keeps nothing from those who stay
+	if reason, err := b.Deliver(t.Context(), record(t, alert(3, "firing"))); err != nil || !strings.Contains(reason, "a@example.com: ") || !strings.Contains(reason, "no such user") {
 		t.Errorf("reason %q, error %v", reason, err)
+	}
+	if len(box.mails) != 5 || box.to[4] != "b@example.com" {
+		t.Errorf("%d mails, to %v", len(box.mails), box.to)
+	}
+	secret := open(t, Config{Kind: "mail", URL: "smtp://" + l.Addr().String(), From: "tocsin@example.com", To: []string{"b@example.com"}, User: "tocsin", Secret: "password"})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := secret.Deliver(ctx, record(t, alert(4, "firing"))); err == nil || len(box.mails) != 5 {
+		t.Errorf("a password went to a server without TLS: %v", err)
 	}
 }
 
 func TestPandoraEvents(t *testing.T) {
 	p := listen(t)
+	p.texts = []string{"auth error", "0", "17", "18", "19"} // all with status 200
 	b := open(t, Config{Kind: "pandora", URL: p.URL, User: "tocsin", Secret: "pass", Key: "apipass"})
 	deliver(t, b, alert(1, "firing"), alert(2, "acked"), alert(3, "resolved"))
-	for i, want := range []string{"0 4", "2 4", "1 2"} {
+	for i, want := range []string{"0 4", "0 4", "0 4", "2 4", "1 2"} {
 		form, err := url.ParseQuery(p.bodies[i])
 		if err != nil {
 			t.Fatal(err)
 		}
 		other := strings.Split(form.Get("other"), "|")
+		for i := range other { // Pandora decodes them by PHP's urldecode or rawurldecode
+			raw := other[i]
+			if other[i], err = url.PathUnescape(raw); err != nil || strings.Contains(raw, "+") {
+				t.Errorf("%v: %q", err, raw)
+			}
+		}
+		if want := "pay.audit_log <grows> | & fast"; !strings.Contains(other[0], want) {
+			t.Errorf("text %q, want %q", other[0], want)
+		}
 		if form.Get("op") != "set" || form.Get("op2") != "create_event" || form.Get("other_mode") != "url_encode_separator_|" || form.Get("apipass") != "apipass" || form.Get("user") != "tocsin" || form.Get("pass") != "pass" {
 			t.Errorf("%v", form)
 		}

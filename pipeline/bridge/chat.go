@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // slack posts to an incoming webhook of Slack. Its texts may hold &, < and > as entities only. Slack has no key: after a
@@ -25,20 +26,40 @@ type slackTyped struct {
 	Text string `json:"text"`
 }
 
+// maxSlack is how many characters a section may have, escaped ones as they are written.
+const maxSlack = 3000
+
 func (p *slack) deliver(ctx context.Context, m *message) error {
-	title := slackText.Replace(clip(m.title, 500))
+	title := escape(slackText, m.title, 500)
 	bold := "*" + title + "*"
-	if m.link != "" {
-		bold = fmt.Sprintf("*<%s|%s>*", slackText.Replace(m.link), title)
+	if link := slackText.Replace(m.link); link != "" && len(link) < maxSlack/2 {
+		bold = fmt.Sprintf("*<%s|%s>*", link, title)
 	}
 	blocks := []slackBlock{
-		{Type: "section", Text: &slackTyped{"mrkdwn", bold + "\n" + slackText.Replace(clip(m.text, 2000))}}, // Slack takes 3000 characters
-		{Type: "context", Elements: []slackTyped{{"mrkdwn", slackText.Replace(fmt.Sprintf("%s · %s · version %d · %s", m.Team, m.Rule, m.Version, m.Links.Runbook))}}},
+		{Type: "section", Text: &slackTyped{"mrkdwn", bold + "\n" + escape(slackText, m.text, maxSlack-1-utf8.RuneCountInString(bold))}},
+		{Type: "context", Elements: []slackTyped{{"mrkdwn", escape(slackText, fmt.Sprintf("%s · %s · version %d · %s", m.Team, m.Rule, m.Version, m.Links.Runbook), maxSlack)}}},
 	}
 	return postJSON(ctx, p.url, map[string]any{"text": title, "blocks": blocks}, nil)
 }
 
-// teams posts an adaptive card to a workflow's webhook of Microsoft Teams. It has no key either.
+// escape replaces what is markup, and shortens what is longer than n characters then. Events write into these texts: they must
+// not be able to make a message that the peer refuses.
+func escape(markup *strings.Replacer, s string, n int) string {
+	if all := markup.Replace(s); utf8.RuneCountInString(all) <= n {
+		return all
+	}
+	var b strings.Builder
+	for _, c := range s {
+		text := markup.Replace(string(c))
+		if n -= utf8.RuneCountInString(text); n < 1 {
+			break
+		}
+		b.WriteString(text)
+	}
+	return b.String() + "…"
+}
+
+// teams posts an adaptive card to a workflow's webhook of Microsoft Teams, of 28 KB at most. It has no key either.
 type teams struct{ url string }
 
 func newTeams(b *Bridge) (peer, error) { return &teams{b.cfg.URL}, nil }
@@ -54,8 +75,8 @@ func (p *teams) deliver(ctx context.Context, m *message) error {
 	card := map[string]any{
 		"$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "type": "AdaptiveCard", "version": "1.4",
 		"body": []map[string]any{
-			{"type": "TextBlock", "size": "Medium", "weight": "Bolder", "wrap": true, "color": colour, "text": teamsText.Replace(clip(m.title, 500))},
-			{"type": "TextBlock", "wrap": true, "text": teamsText.Replace(clip(m.text, 5000))},
+			{"type": "TextBlock", "size": "Medium", "weight": "Bolder", "wrap": true, "color": colour, "text": escape(teamsText, m.title, 500)},
+			{"type": "TextBlock", "wrap": true, "text": escape(teamsText, m.text, 3000)}, // six bytes each at most
 			{"type": "FactSet", "facts": []map[string]string{{"title": "Team", "value": m.Team}, {"title": "Rule", "value": m.Rule}, {"title": "Runbook", "value": m.Links.Runbook}}},
 		},
 	}

@@ -53,12 +53,14 @@ Rule {{.Rule}}, severity {{.Severity}} of 6, confidence {{.Confidence}} %{{with 
 {{$.Status}} by {{.}}{{with $.Reason}}: {{.}}{{end}}{{end}}`
 )
 
-// kinds says how each kind is made, and what its URL has to be.
-var kinds = []struct {
+// kind says how a peer is made, and what its URL has to be.
+type kind struct {
 	name    string
 	schemes []string
-	open    func(*Bridge) (peer, error)
-}{
+	open    func(*Bridge) (peer, error) // connects to nothing
+}
+
+var kinds = []kind{
 	{"webhook", web, newWebhook},
 	{"alertmanager", web, newAlertmanager},
 	{"pagerduty", web, newPagerDuty},
@@ -105,20 +107,16 @@ func Check(list []Config) error {
 
 func (c *Config) check() (errs []error) {
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	kind := slices.IndexFunc(kinds, func(k struct {
-		name    string
-		schemes []string
-		open    func(*Bridge) (peer, error)
-	}) bool {
-		return k.name == c.Kind
-	})
-	if kind < 0 {
+	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == c.Kind })
+	if i < 0 {
 		bad("kind: %q is none of %s", c.Kind, strings.Join(Kinds(), ", "))
 		return errs
 	}
 	// The URL may be a secret: it is not repeated.
-	if u, err := url.Parse(c.URL); err != nil || !slices.Contains(kinds[kind].schemes, u.Scheme) || u.Host == "" && u.Scheme != "file" {
-		bad("url: want one that begins with %s://", strings.Join(kinds[kind].schemes, ":// or "))
+	if u, err := url.Parse(c.URL); err != nil || !slices.Contains(kinds[i].schemes, u.Scheme) || u.Host == "" && u.Scheme != "file" {
+		bad("url: want one that begins with %s://", strings.Join(kinds[i].schemes, ":// or "))
+	} else if _, err := kinds[i].open(&Bridge{cfg: *c}); err != nil {
+		errs = append(errs, err)
 	}
 	for _, t := range c.Teams {
 		if !slices.Contains([]string{pipeline.TeamDev, pipeline.TeamSec, pipeline.TeamOps, pipeline.TeamMon}, t) {
@@ -141,17 +139,27 @@ func (c *Config) check() (errs []error) {
 	case c.Kind == "mail" && (c.From == "" || len(c.To) == 0):
 		bad("want from and to")
 	}
-	for name, text := range map[string]string{"title": c.Title, "text": c.Text} {
-		t, err := template.New(name).Option("missingkey=error").Parse(text)
+	for _, w := range [][2]string{{"title", c.Title}, {"text", c.Text}} {
+		t, err := words(w[0], w[1])
 		if err == nil {
 			_, err = render(t, &pipeline.Alert{ID: uuid.Nil, Entities: map[string]string{}, FirstEventTime: time.Unix(0, 0), LastEventTime: time.Unix(0, 0)})
 		}
 		if err != nil {
-			bad("%s: %v", name, err)
+			bad("%s: %v", w[0], strings.TrimPrefix(err.Error(), "template: "))
 		}
 	}
 	return errs
 }
+
+// words reads a template. What an alert does not have is empty: {{.Entities.host}} is "" where there is no host.
+func words(name, text string) (*template.Template, error) {
+	return template.New(name).Option("missingkey=zero").Parse(text)
+}
+
+var (
+	usualTitle = template.Must(words("title", defaultTitle))
+	usualText  = template.Must(words("text", defaultText))
+)
 
 func render(t *template.Template, a *pipeline.Alert) (string, error) {
 	var b strings.Builder

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -16,7 +17,7 @@ import (
 // maxAnswer is how much of a peer's answer is read.
 const maxAnswer = 4 << 10
 
-// tooMany is an answer that says when to come again.
+// tooMany is an answer that may say when to come again.
 type tooMany struct {
 	error
 	after time.Duration
@@ -26,19 +27,30 @@ type tooMany struct {
 var client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
 func postJSON(ctx context.Context, address string, body any, header http.Header) error {
-	b, err := json.Marshal(body)
-	if err != nil {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // nothing of it is HTML, and peers bound the bytes
+	if err := enc.Encode(body); err != nil {
 		return refused{err}
 	}
-	return post(ctx, address, "application/json", b, header)
+	_, err := post(ctx, address, "application/json", b.Bytes(), header)
+	return err
 }
 
-// post sends the body. An answer of 408, 429 or 5xx, and none at all, may be different the next time. Errors do not name
-// the address, which may have a key in it.
-func post(ctx context.Context, address, contentType string, body []byte, header http.Header) error {
+// wrongOnes are the answers that speak of the message: no second try changes them. A peer that does not know the account or
+// the address (401, 404, 410, a redirect) is asked until somebody has mended the configuration: it says nothing of the alert.
+// 403 is here because a firewall before the peer says so to what looks like an attack, and one alert must not stop all others.
+var wrongOnes = []int{
+	http.StatusBadRequest, http.StatusForbidden, http.StatusNotAcceptable, http.StatusConflict, http.StatusRequestEntityTooLarge,
+	http.StatusUnprocessableEntity, http.StatusRequestHeaderFieldsTooLarge, http.StatusUnavailableForLegalReasons,
+}
+
+// post sends the body and returns what the peer answers to it, maxAnswer of it. Errors do not name the address, which may have
+// a key in it.
+func post(ctx context.Context, address, contentType string, body []byte, header http.Header) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
 	if err != nil {
-		return refused{errors.New("the url is none")}
+		return nil, refused{errors.New("the url is none")}
 	}
 	for k, v := range header {
 		req.Header[k] = v
@@ -51,20 +63,17 @@ func post(ctx context.Context, address, contentType string, body []byte, header 
 		if errors.As(err, &with) {
 			err = with.Err
 		}
-		return fmt.Errorf("post: %w", err)
+		return nil, fmt.Errorf("post: %w", err)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
-		return nil // it has it, whatever becomes of the answer
+		return answer, nil // it has it, whatever becomes of the answer
 	}
 	err = errors.Join(fmt.Errorf("the peer answers %s: %s", resp.Status, bytes.TrimSpace(answer)), err)
-	switch {
-	case resp.StatusCode == http.StatusTooManyRequests:
-		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // 0 where it says nothing, or a date
-		return tooMany{err, min(time.Duration(seconds)*time.Second, time.Hour)}
-	case resp.StatusCode >= 500 || resp.StatusCode == http.StatusRequestTimeout:
-		return err
+	if slices.Contains(wrongOnes, resp.StatusCode) {
+		return nil, refused{err}
 	}
-	return refused{err}
+	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // 0 where it says nothing, or a date
+	return nil, tooMany{err, time.Duration(min(max(seconds, 0), 3600)) * time.Second}
 }

@@ -12,12 +12,15 @@ import (
 )
 
 // mailer sends e-mail: smtp://host:587 with STARTTLS where the server has it, and always where there is a password;
-// smtps://host:465 within TLS. All versions of an alert are one thread, and the Message-Id names the version.
+// smtps://host:465 within TLS. All versions of an alert are one thread, and the Message-Id names the version. Each recipient
+// gets a mail of its own: an address that is gone keeps nothing from the others.
 type mailer struct {
-	cfg    *Config
-	host   string
-	domain string
-	opts   []mail.Option
+	cfg  *Config
+	host string
+	opts []mail.Option
+
+	version string           // that was sent last
+	asked   map[string]error // recipients whose server has answered for good; nil where it has the mail
 }
 
 func newMail(b *Bridge) (peer, error) {
@@ -25,11 +28,11 @@ func newMail(b *Bridge) (peer, error) {
 	if err != nil {
 		return nil, errors.New("url: it is none")
 	}
-	p := &mailer{cfg: &b.cfg, host: u.Hostname(), domain: u.Hostname()}
+	p := &mailer{cfg: &b.cfg, host: u.Hostname()}
 	port := 587
-	p.opts = []mail.Option{mail.WithTLSPortPolicy(mail.TLSOpportunistic), mail.WithTimeout(tryTime)}
+	p.opts = []mail.Option{mail.WithTLSPolicy(mail.TLSOpportunistic), mail.WithTimeout(tryTime)}
 	if b.cfg.Secret != "" {
-		p.opts = []mail.Option{mail.WithTLSPortPolicy(mail.TLSMandatory), mail.WithTimeout(tryTime), mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(b.cfg.User), mail.WithPassword(b.cfg.Secret)}
+		p.opts = []mail.Option{mail.WithTLSPolicy(mail.TLSMandatory), mail.WithTimeout(tryTime), mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(b.cfg.User), mail.WithPassword(b.cfg.Secret)}
 	}
 	if u.Scheme == "smtps" {
 		port = 465
@@ -45,8 +48,35 @@ func newMail(b *Bridge) (peer, error) {
 }
 
 func (p *mailer) deliver(ctx context.Context, m *message) error {
+	if p.version != m.key() {
+		p.version, p.asked = m.key(), map[string]error{}
+	}
+	var later, never []error
+	for _, to := range p.cfg.To {
+		err, answered := p.asked[to]
+		if !answered {
+			err = p.send(ctx, m, to)
+		}
+		var no refused
+		switch {
+		case err == nil:
+			p.asked[to] = nil
+		case errors.As(err, &no):
+			p.asked[to] = err
+			never = append(never, fmt.Errorf("%s: %w", to, err))
+		default:
+			later = append(later, fmt.Errorf("%s: %v", to, err))
+		}
+	}
+	if len(later) > 0 {
+		return errors.Join(later...)
+	}
+	return errors.Join(never...)
+}
+
+func (p *mailer) send(ctx context.Context, m *message, to string) error {
 	msg := mail.NewMsg()
-	if err := errors.Join(msg.From(p.cfg.From), msg.To(p.cfg.To...)); err != nil {
+	if err := errors.Join(msg.From(p.cfg.From), msg.To(to)); err != nil {
 		return refused{err}
 	}
 	msg.Subject(clip(m.title, 200))

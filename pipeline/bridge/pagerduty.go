@@ -53,7 +53,7 @@ func (p *pagerduty) deliver(ctx context.Context, m *message) error {
 		e.Client, e.ClientURL = "tocsin", m.link
 		e.Payload = &pdPayload{
 			Summary: clip(m.title, 1024), Source: either(m.Project, "tocsin"), Severity: pdSeverities[min(int(m.Severity), 6)],
-			Timestamp: m.FirstEventTime.Format("2006-01-02T15:04:05.000Z07:00"), Component: m.Entities["service"], Group: m.Team, Class: m.Rule,
+			Timestamp: m.FirstEventTime.Format("2006-01-02T15:04:05.000Z07:00"), Component: m.entity("service"), Group: m.Team, Class: m.Rule,
 			Details: map[string]any{"text": m.text, "entities": m.Entities, "metrics": m.Metrics, "attack_ids": m.Attacks, "query": m.Links.Query, "runbook": m.Links.Runbook},
 		}
 		if m.link != "" {

@@ -5,10 +5,10 @@ import (
 	"encoding/base64"
 	"encoding/xml"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/tocsin-project/tocsin/pipeline"
@@ -29,23 +29,31 @@ var pandoraStatus = map[string]string{
 	pipeline.StatusFiring: "0", pipeline.StatusUpdated: "0", pipeline.StatusAcked: "2", pipeline.StatusSuppressed: "1", pipeline.StatusResolved: "1",
 }
 
-// pandoraText takes the separator out of texts.
-var pandoraText = strings.NewReplacer("|", "/", "\n", " ", "\r", " ")
-
 func (p *pandora) deliver(ctx context.Context, m *message) error {
 	criticity := pandoraCriticity[min(int(m.Severity), 6)]
 	if m.Status == pipeline.StatusResolved {
 		criticity = "2" // normal
 	}
-	other := strings.Join([]string{
-		pandoraText.Replace(clip(m.title, 250)), "0", "0", pandoraStatus[m.Status], p.cfg.User, "system", criticity, "0", "0",
-		"", "", "", pandoraText.Replace(clip(m.text, 1000)), "", "tocsin", m.Rule, "", "0", m.ID.String(), pandoraText.Replace(either(m.Entities["host"], "tocsin")), "0",
-	}, "|")
+	other := []string{
+		clip(m.title, 250), "0", "0", pandoraStatus[m.Status], p.cfg.User, "system", criticity, "0", "0",
+		"", "", "", clip(m.text, 1000), "", "tocsin", m.Rule, "", "0", m.ID.String(), either(m.entity("host"), "tocsin"), "0",
+	}
+	for i, text := range other { // Pandora decodes each of them once more than the form; all of its versions know %20
+		other[i] = strings.ReplaceAll(url.QueryEscape(text), "+", "%20")
+	}
 	form := url.Values{
-		"op": {"set"}, "op2": {"create_event"}, "other": {other}, "other_mode": {"url_encode_separator_|"},
+		"op": {"set"}, "op2": {"create_event"}, "return_type": {"string"}, "other": {strings.Join(other, "|")}, "other_mode": {"url_encode_separator_|"},
 		"apipass": {p.cfg.Key}, "user": {p.cfg.User}, "pass": {p.cfg.Secret},
 	}
-	return post(ctx, p.cfg.URL, "application/x-www-form-urlencoded", []byte(form.Encode()), http.Header{})
+	answer, err := post(ctx, p.cfg.URL, "application/x-www-form-urlencoded", []byte(form.Encode()), nil)
+	if err != nil {
+		return err
+	}
+	// It answers 200 to everything: with the event's id, or with a sentence about the account, its rights or the database.
+	if id, err := strconv.Atoi(strings.TrimSpace(string(answer))); err != nil || id <= 0 {
+		return fmt.Errorf("Pandora has made no event: %s", clip(strings.TrimSpace(string(answer)), 200))
+	}
+	return nil
 }
 
 // pandoraAgent writes the XML of an agent into the folder that Pandora's data server, or a Tentacle client, reads: one
@@ -84,7 +92,7 @@ func (p *pandoraAgent) deliver(_ context.Context, m *message) error {
 		state = []string{"ok", "ok", "warning", "warning", "critical", "critical", "critical"}[min(int(m.Severity), 6)]
 	}
 	b, err := xml.MarshalIndent(agentData{
-		Agent: either(m.Entities["host"], "tocsin"), Timestamp: m.LastEventTime.UTC().Format("2006/01/02 15:04:05"), Version: "tocsin", OS: "Other",
+		Agent: either(m.entity("host"), "tocsin"), Timestamp: m.LastEventTime.UTC().Format("2006/01/02 15:04:05"), Version: "tocsin", OS: "Other",
 		Module: []agentModule{{
 			Name: "tocsin " + m.Rule + " " + m.Team, Type: "async_string", Data: state + ": " + clip(m.title, 250), Description: clip(m.text, 1000),
 			StrWarning: "^warning", StrCritical: "^critical",

@@ -87,8 +87,7 @@ func (s *syslog) format(m *message) string {
 	add("end", fmt.Sprint(m.LastEventTime.UnixMilli()))
 	add("cnt", fmt.Sprint(m.EventCount))
 	for _, e := range cefEntities {
-		first, _, _ := strings.Cut(m.Entities[e[0]], ",+")
-		add(e[1], first)
+		add(e[1], m.entity(e[0]))
 	}
 	add("cs1Label", "status")
 	add("cs1", m.Status)

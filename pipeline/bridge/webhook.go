@@ -40,5 +40,6 @@ func (w *webhook) deliver(ctx context.Context, m *message) error {
 	header.Set("Webhook-Id", m.key())
 	header.Set("Webhook-Timestamp", seconds)
 	header.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
-	return post(ctx, w.url, "application/cloudevents+json", m.record, header)
+	_, err := post(ctx, w.url, "application/cloudevents+json", m.record, header)
+	return err
 }

@@ -20,8 +20,8 @@ const maxMembers = 1000
 // isIncident reports whether alerts of the rule stand for an incident.
 func isIncident(r *rule.Rule) bool { return r != nil && (r.Kind == rule.Risk || len(r.Inhibits) > 0) }
 
-// incidentOf names the incident that such an alert stands for, the same for each team.
-func incidentOf(h *held) string { return "inc|" + h.Last.DedupKey }
+// incidentOf names the incident that such an alert stands for.
+func incidentOf(h *held) string { return pipeline.IncidentOf(h.Last.DedupKey) }
 
 // incident returns the open alert that stands for an incident about the same thing, of those that are fit: the same one
 // whatever the order.
