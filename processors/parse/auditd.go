@@ -46,10 +46,9 @@ type auditLog struct {
 }
 
 func parseAuditd(in *Input, out *Out) error {
-	log, ok := out.scratch.(*auditLog)
-	if !ok {
-		log = &auditLog{index: map[string]int{}}
-		out.scratch = log
+	log, _ := keep[auditLog](out)
+	if log.index == nil {
+		log.index = map[string]int{}
 	}
 	events, index := log.events[:0], log.index
 	clear(index)

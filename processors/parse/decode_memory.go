@@ -5,22 +5,51 @@ import (
 	"unsafe"
 )
 
-// scratch returns an empty T to decode into. It is the format's until it asks for the next: a log has a record of the same
-// type in every line, and events keep texts of it only. Its lists are empty rather than nil, for their memory is used again.
+// maxScratch is how many types a worker keeps memory for: as many formats of logs as take turns in one topic.
+const maxScratch = 8
+
+// kept is a value that was decoded into, to be used again.
+type kept struct {
+	value  any // a pointer, at
+	at     unsafe.Pointer
+	memory *memory
+}
+
+// scratch returns an empty T to decode into. It is the format's until it asks for a T again: a log has a record of the same
+// type in every line, or in every third where others are between, and events keep texts of it only. Its lists are empty rather
+// than nil, for their memory is used again.
 func scratch[T any](o *Out) *T {
-	v, ok := o.scratch.(*T)
-	if !ok {
-		v = new(T)
-		o.scratch, o.memory = v, memoryOf(reflect.TypeFor[T]())
-		return v
-	}
-	if len(o.memory.lists) == 0 {
+	v, m := keep[T](o)
+	if len(m.lists) == 0 {
 		var none T
 		*v = none
 		return v
 	}
-	o.memory.empty(unsafe.Pointer(v))
+	m.empty(unsafe.Pointer(v))
 	return v
+}
+
+// keep returns the T that the worker keeps, as it was left within the batch, and where it has lists.
+func keep[T any](o *Out) (*T, *memory) {
+	for i := range o.scratch {
+		if v, ok := o.scratch[i].value.(*T); ok {
+			return v, o.scratch[i].memory
+		}
+	}
+	if len(o.scratch) < maxScratch {
+		o.scratch = append(o.scratch, kept{})
+	}
+	v, m := new(T), memoryOf(reflect.TypeFor[T]())
+	copy(o.scratch[1:], o.scratch) // the first that was made is the first to go
+	o.scratch[0] = kept{v, unsafe.Pointer(v), m}
+	return v, m
+}
+
+// forget empties what is kept: its texts would keep the records' memory.
+func (o *Out) forget() {
+	for i := range o.scratch {
+		o.scratch[i].memory.empty(o.scratch[i].at)
+	}
 }
 
 // memory tells where a struct has lists.

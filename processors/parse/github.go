@@ -198,10 +198,10 @@ type githubCommit struct {
 }
 
 func parseGitHub(in *Input, out *Out) error {
-	if in.Data[0] == '[' || isGitHubAlerts(&Shape{Object: in.Data}) {
+	if in.Data[0] == '[' || isGitHubAlerts(shapeOf(in.Data)) {
 		return parseGitHubAlerts(in, out)
 	}
-	if kind := header(in.Record, "X-GitHub-Event"); kind == "" && matchGitHubAudit(&Shape{Object: in.Data}) {
+	if kind := header(in.Record, "X-GitHub-Event"); kind == "" && matchGitHubAudit(shapeOf(in.Data)) {
 		return parseGitHubAudit(in, out)
 	}
 	var v githubEvent

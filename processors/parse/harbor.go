@@ -25,7 +25,7 @@ var harbor = Format{
 				strings.Contains(s.Line, "[/core/") || strings.Contains(s.Line, "[/server/middleware/security/")
 		}
 		return !s.Array && (s.Has("type", "event_data") || strings.HasPrefix(s.String("type"), "harbor.") && s.Has("data") ||
-			s.Raw(harborReport11) != nil || s.Raw(harborReport10) != nil || isHarborReport(s.Has))
+			s.Raw(harborReport11) != nil || s.Raw(harborReport10) != nil || isHarborReport(s))
 	},
 	Parse: parseHarbor,
 }
@@ -138,8 +138,8 @@ type harborVulnerabilities struct {
 }
 
 // isHarborReport reports whether an object has the keys of a scan's report that stands alone.
-func isHarborReport(has func(keys ...string) bool) bool {
-	return has("generated_at", "scanner", "severity", "vulnerabilities")
+func isHarborReport(s *Shape) bool {
+	return s.Has("generated_at", "scanner", "severity", "vulnerabilities")
 }
 
 func parseHarbor(in *Input, out *Out) error {
@@ -147,7 +147,7 @@ func parseHarbor(in *Input, out *Out) error {
 		return harborLog(in, out)
 	}
 	reports := [][]byte{member(in.Data, harborReport11), member(in.Data, harborReport10)}
-	if isHarborReport((&Shape{Object: in.Data}).Has) {
+	if isHarborReport(shapeOf(in.Data)) {
 		reports = [][]byte{in.Data}
 	}
 	for _, b := range reports {

@@ -86,10 +86,9 @@ type Out struct {
 	ids     pipeline.IDPrefix // of the record's coordinates, or of the piece's content
 	idsMade bool
 	kinds   lastKind
-	scratch any     // see the function
-	memory  *memory // of scratch
-	text    []byte  // what join gave out, and room for more; never written twice
-	spare   []byte  // a text while it is made, before join keeps it
+	scratch []kept // see the function
+	text    []byte // what join gave out, and room for more; never written twice
+	spare   []byte // a text while it is made, before join keeps it
 
 	redaction // see redact.go
 }
@@ -301,13 +300,14 @@ func (p *Parser) Process(_ context.Context, b *pipeline.Batch) error {
 	for i := range b.Records {
 		p.record(b, i)
 	}
+	p.out.forget()
 	return nil
 }
 
 func (p *Parser) record(b *pipeline.Batch, i int) {
 	r := &b.Records[i]
 	o := &p.out
-	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], keyIDs: o.keyIDs, named: o.named[:0], ids: o.ids, scratch: o.scratch, memory: o.memory, text: o.text, spare: o.spare, redaction: o.redaction}
+	*o = Out{parser: p, batch: b, record: i, first: len(b.Events), secrets: o.secrets[:0], keyIDs: o.keyIDs, named: o.named[:0], ids: o.ids, scratch: o.scratch, text: o.text, spare: o.spare, redaction: o.redaction}
 	failed := len(b.Failures)
 	o.arrival = r.Time
 	for i := range r.Headers { // an envelope of CloudEvents in headers, around what another format reads

@@ -266,7 +266,7 @@ func scmText(in *Input, out *Out) error {
 // later with a date as in JSON.
 func gitlabLine(s string) (at time.Time, message string, ok bool) {
 	stamp, message, ok := strings.Cut(s, ": ")
-	if !ok {
+	if !ok || stamp == "" || strings.IndexByte(`])}"'`, stamp[len(stamp)-1]) >= 0 { // "sshd[7]: " and the like are no times, which is dear to find out
 		return at, "", false
 	}
 	at, err := time.Parse("January 02, 2006 15:04", stamp)

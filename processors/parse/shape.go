@@ -24,7 +24,6 @@ type Shape struct {
 	formats []Format      // that the payload may be of, for those that carry others
 	members []shapeMember // of Object; every format asks for some, so they are found once
 	keys    uint64        // a bit for each member's key, see keyBit
-	indexed bool
 }
 
 // shapeMember is one member of the object.
@@ -40,6 +39,13 @@ const maxMembers = 512
 func newShape(r *pipeline.Record, data []byte) *Shape {
 	s := &Shape{}
 	s.look(r, data)
+	return s
+}
+
+// shapeOf looks at a JSON object within a payload.
+func shapeOf(object []byte) *Shape {
+	s := &Shape{Object: object}
+	s.index()
 	return s
 }
 
@@ -64,6 +70,7 @@ func (s *Shape) look(r *pipeline.Record, data []byte) {
 	case '<':
 		s.Root = xmlRoot(b)
 	}
+	s.index()
 }
 
 // Header returns a header of the record, whatever the case of its name: bridges carry HTTP headers over as they like.
@@ -97,11 +104,8 @@ func (s *Shape) Raw(path ...string) []byte {
 	return v
 }
 
-// top returns the value of one key of the object.
+// top returns the value of one key of the object. It is small enough to be inlined.
 func (s *Shape) top(key string) []byte {
-	if !s.indexed {
-		s.index()
-	}
 	if s.keys&keyBit(key) == 0 {
 		return nil
 	}
@@ -110,7 +114,6 @@ func (s *Shape) top(key string) []byte {
 
 // index finds the object's members.
 func (s *Shape) index() {
-	s.indexed = true
 	scanMembers(s.Object, func(name string, value []byte) bool {
 		s.members = append(s.members, shapeMember{name, value})
 		s.keys |= keyBit(name)
@@ -119,6 +122,8 @@ func (s *Shape) index() {
 }
 
 // find returns the value of a key that the object may have.
+//
+//go:noinline
 func (s *Shape) find(key string) []byte {
 	for i := range s.members {
 		if s.members[i].key == key {
