@@ -95,6 +95,9 @@ type meshStatus struct {
 	Conditions []chaosCondition `json:"conditions"`
 	Experiment struct {
 		Phase   string `json:"desiredPhase"`
+		Old     string `json:"phase"` // of version 1, with the two times
+		Start   string `json:"startTime"`
+		End     string `json:"endTime"`
 		Records []struct {
 			ID     string `json:"id"`
 			Phase  string `json:"phase"`
@@ -172,7 +175,13 @@ func (v *meshRecord) event(out *Out) error {
 		return errors.New("chaos-mesh: object without kind and status")
 	}
 	finished := state["AllRecovered"] && !state["AllInjected"] || v.Status.Text == "finished" || v.Finished != "" || v.Reason == "Recovered" ||
-		len(state) == 0 && v.Status.Experiment.Phase == "Stop"
+		len(state) == 0 && v.Status.Experiment.Phase == "Stop" || v.Status.Experiment.Old == "Finished"
+	if x := &v.Status.Experiment; x.Old != "" {
+		v.Started, v.Finished = first(v.Started, x.Start), ""
+		if finished {
+			v.Finished = x.End
+		}
+	}
 	name := first(v.Metadata.Name, v.Name)
 	namespace := first(v.Metadata.Namespace, v.Namespace)
 	id := first(name, v.Metadata.UID, v.UID)

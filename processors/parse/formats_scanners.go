@@ -36,4 +36,5 @@ var scannerFormats = []Format{
 	cycloneDX,
 	spdx,
 	attestation,
+	defectDojo,
 }

@@ -24,7 +24,8 @@ var nessus = Format{
 		}
 		line := s.Line
 		return s.Root == "" && s.Object == nil && (strings.Contains(line, "Risk") || strings.Contains(line, "Severity")) &&
-			(strings.Contains(line, "Plugin ID") && strings.Contains(line, "Host") || strings.Contains(line, "Plugin Name") && strings.Contains(line, "IP Address"))
+			(strings.Contains(line, "Plugin ID") && strings.Contains(line, "Host") || strings.Contains(line, "Plugin Name") && strings.Contains(line, "IP Address")) ||
+			s.Object == nil && strings.Contains(line, "asset.") && strings.Contains(line, "definition.id")
 	},
 	Parse: parseNessus,
 }
@@ -207,10 +208,13 @@ func nessusSeverity(number, word string) uint8 {
 // nessusCSV reads the export by columns. Rows of the same plugin, host and port differ by CVE; each is one event.
 func nessusCSV(in *Input, out *Out) error {
 	rows := newTable(in.Text())
+	if line, _, _ := strings.Cut(in.Text(), "\n"); strings.Contains(line, ";definition.") {
+		rows.r.Comma = ';' // Tenable Vulnerability Management's findings, whose columns have the names of its API
+	}
 	if err := rows.header(); err != nil {
 		return err
 	}
-	if !rows.has("plugin id") && !rows.has("plugin") {
+	if !rows.has("plugin id") && !rows.has("plugin") && !rows.has("definition.id") {
 		return errors.New("CSV without a column Plugin ID or Plugin")
 	}
 	found := 0
@@ -222,19 +226,20 @@ func nessusCSV(in *Input, out *Out) error {
 		if err != nil {
 			return err
 		}
-		host := rows.get("host", "ip address", "dns name", "asset name")
-		if host == "" && rows.get("plugin id", "plugin") == "" {
+		host := rows.get("host", "ip address", "dns name", "asset name", "asset.display_fqdn", "asset.host_name", "asset.name", "asset.display_ipv4_address")
+		if host == "" && rows.get("plugin id", "plugin", "definition.id") == "" {
 			continue
 		}
-		h := nessusHost{name: host, ip: rows.get("ip address"), fqdn: rows.get("dns name", "fqdn")}
+		h := nessusHost{name: host, ip: rows.get("ip address", "asset.display_ipv4_address"), fqdn: rows.get("dns name", "fqdn", "asset.display_fqdn")}
 		risk := rows.get("risk", "severity", "risk factor")
 		v := nessusItem{
-			ID: rows.get("plugin id", "plugin"), Name: rows.get("name", "plugin name"), Protocol: rows.get("protocol"), Port: rows.get("port"), Severity: risk, Risk: risk,
-			Base: rows.get("cvss", "cvss v2.0 base score", "cvss base score", "cvss v2 base score"), Base3: rows.get("cvssv3", "cvss v3.0 base score", "cvss v3 base score"), Synopsis: rows.get("synopsis"),
-			Solution: rows.get("solution", "steps to remediate"), SeeAlso: rows.get("see also"), Family: rows.get("plugin family", "family"), Text: rows.raw(),
+			ID: rows.get("plugin id", "plugin", "definition.id"), Name: rows.get("name", "plugin name", "definition.name"), Protocol: rows.get("protocol"), Port: rows.get("port"), Severity: risk, Risk: risk,
+			Base:  rows.get("cvss", "cvss v2.0 base score", "cvss base score", "cvss v2 base score", "definition.cvss2.base_score"),
+			Base3: rows.get("cvssv3", "cvss v3.0 base score", "cvss v3 base score", "definition.cvss3.base_score"), Synopsis: rows.get("synopsis", "definition.synopsis"),
+			Solution: rows.get("solution", "steps to remediate", "definition.solution"), SeeAlso: rows.get("see also", "definition.see_also"), Family: rows.get("plugin family", "family", "definition.family"), Text: rows.raw(),
 			Exploit: strings.Replace(rows.get("exploit?"), "Yes", "true", 1),
 		}
-		v.CVEs = strings.FieldsFunc(rows.get("cve"), func(r rune) bool { return r == ',' || r == ' ' || r == '\n' })
+		v.CVEs = strings.FieldsFunc(rows.get("cve", "definition.cve"), func(r rune) bool { return r == ',' || r == ' ' || r == '\n' })
 		h.event(out, &v, "")
 		found++
 	}

@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"time"
@@ -8,21 +9,31 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline"
 )
 
-// spdx reads SPDX documents: JSON of version 2, tag-value, and the JSON-LD of version 3. Each package is component.added;
+// spdx reads SPDX documents: JSON and YAML of version 2, tag-value, and the JSON-LD of version 3. Each package is component.added;
 // version 3 may hold vulnerabilities.
 // https://spdx.github.io/spdx-spec/
 var spdx = Format{
-	Name: "spdx", Title: "SPDX (JSON, tag-value, JSON-LD)", Phase: pipeline.PhasePackaging,
+	Name: "spdx", Title: "SPDX (JSON, YAML, tag-value, JSON-LD)", Phase: pipeline.PhasePackaging,
 	Types: []string{"component.added", "vulnerability.found", "scan.completed"},
-	Known: "JSON object with spdxVersion, or @context of SPDX; text with SPDXVersion:",
+	Known: "JSON object with spdxVersion, or @context of SPDX; text with SPDXVersion: or spdxVersion:",
 	Frame: Reports,
 	Match: func(s *Shape) bool {
 		if s.Object == nil {
-			return strings.HasPrefix(s.Line, "SPDXVersion:") || s.Root == "" && strings.Contains(alias(s.Data[:min(len(s.Data), 4096)]), "\nSPDXVersion: SPDX-")
+			return s.Root == "" && (isSPDXText(s.Data, "SPDXVersion: SPDX-") || isSPDXYAML(s.Data)) || strings.HasPrefix(s.Line, "SPDXVersion:")
 		}
 		return !s.Array && (s.Has("spdxVersion") || strings.Contains(alias(s.Raw("@context")), "spdx.org/rdf") || s.Raw("SPDXID") != nil && s.Has("packages"))
 	},
 	Parse: parseSPDX,
+}
+
+// isSPDXText reports whether a document has a line with that beginning, which may stand behind comments.
+func isSPDXText(b []byte, line string) bool {
+	return bytes.HasPrefix(b, []byte(line)) || bytes.Contains(b[:min(len(b), 4096)], []byte("\n"+line))
+}
+
+// isSPDXYAML reports whether a text is a document in YAML. Tools write its keys in any order.
+func isSPDXYAML(b []byte) bool {
+	return isSPDXText(b, "SPDXID:") && bytes.Contains(b, []byte("\nspdxVersion:")) || isSPDXText(b, "spdxVersion:")
 }
 
 type spdxPackage struct {
@@ -63,9 +74,15 @@ type spdxDocument struct {
 func parseSPDX(in *Input, out *Out) error {
 	var d spdxDocument
 	var err error
-	if isJSON(in.Data) {
-		err = d.readJSON(in, out)
-	} else {
+	switch {
+	case isJSON(in.Data):
+		err = d.readJSON(in.Data, out)
+	case isSPDXYAML(in.Data):
+		var b []byte
+		if b, err = yamlToJSON(in.Data); err == nil {
+			err = d.readJSON(b, out)
+		}
+	default:
 		err = d.readTags(in, out)
 	}
 	if err == nil && len(out.named) == 0 {
@@ -74,7 +91,7 @@ func parseSPDX(in *Input, out *Out) error {
 	return err
 }
 
-func (d *spdxDocument) readJSON(in *Input, out *Out) error {
+func (d *spdxDocument) readJSON(b []byte, out *Out) error {
 	var v struct {
 		SPDXVersion, Name, DocumentNamespace Text
 
@@ -82,7 +99,7 @@ func (d *spdxDocument) readJSON(in *Input, out *Out) error {
 		Packages     []part[spdxPackage]
 		Graph        *[]part[spdxElement] `json:"@graph"`
 	}
-	if err := decodeFold(in.Data, &v); err != nil {
+	if err := decodeFold(b, &v); err != nil {
 		return err
 	}
 	if v.SPDXVersion == "" && v.Graph == nil && v.Packages == nil {

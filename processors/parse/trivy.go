@@ -9,15 +9,18 @@ import (
 )
 
 // trivy reads the JSON of Trivy: of images, file systems, repositories and clusters, and the bare array of versions before
-// 0.20. Severity is a word. Vulnerabilities are of packaging; configuration is checked where infrastructure is planned, in a
+// 0.20, and the reports of the Trivy Operator. Severity is a word. Vulnerabilities are of packaging; configuration is checked where infrastructure is planned, in a
 // cluster where it is deployed.
 // https://trivy.dev/latest/docs/configuration/reporting/#json
 var trivy = Format{
 	Name: "trivy", Title: "Trivy report (JSON)", Phase: pipeline.PhasePackaging,
 	Types: []string{"vulnerability.found", "secret.detected", "compliance.checked", "finding.suppressed", "scan.completed"},
-	Known: "JSON object with SchemaVersion or ArtifactName, or ClusterName; array whose members have Target",
+	Known: "JSON object with SchemaVersion or ArtifactName, or ClusterName; array whose members have Target; objects of aquasecurity.github.io",
 	Frame: Values,
 	Match: func(s *Shape) bool {
+		if isOperatorReport(s) {
+			return true
+		}
 		if s.Array {
 			return s.Has("Target") && (s.Has("Vulnerabilities") || s.Has("Type") || s.Has("Class"))
 		}
@@ -104,6 +107,9 @@ type trivyContext struct {
 }
 
 func parseTrivy(in *Input, out *Out) error {
+	if isOperatorReport(newShape(in.Record, in.Data)) {
+		return parseOperator(in.Data, in, out)
+	}
 	var v trivyReport
 	if in.Data[0] == '[' {
 		if err := decodeFold(in.Data, &v.Results); err != nil {
