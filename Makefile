@@ -138,6 +138,10 @@ bench-parse: ## how fast every source format is read, beside encoding/json, with
 bench-ingest: deps build ## tocsin as shipped, Kafka to ClickHouse: events/s, CPU and memory
 	$(GO) run ./bench/ingest
 
+.PHONY: bench-stages
+bench-stages: deps build ## what each stage of ingest costs an event, beside the least that it can
+	$(GO) run ./bench/ingest -jobs J1,J2 -rounds 1 -events 2000000 -stages
+
 .PHONY: pgo
 pgo: deps build ## bin/tocsin again, by a profile of itself at work: parsers 3 % faster, a build a minute of processor time longer
 	$(GO) run ./bench/ingest -jobs J2 -rounds 1 -profile bin/tocsin.pgo

@@ -9,6 +9,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -42,6 +43,7 @@ var (
 	only   = flag.String("jobs", "J1,J2,J3,library", "jobs to run, joined by commas; J4 is there as well")
 	flush  = flag.String("flush", "{}", "the configuration's flush, as YAML")
 	prof   = flag.String("profile", "", "file for tocsin's CPU profile of the last run, as the compiler takes it; a profile of the heap goes beside it")
+	budget = flag.Bool("stages", false, "say what each stage of the last run of each job costs an event, beside the least that it can; needs a run of half a minute")
 	where  = flag.Bool("where", false, "say where the server's time goes; its logs for that take some themselves")
 )
 
@@ -123,7 +125,16 @@ func measure(ctx context.Context) error {
 			median(j.runs, func(r run) float64 { return r.block }),
 			median(j.runs, func(r run) float64 { return float64(r.rss) / 1e6 }), j.signals)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil || !*budget {
+		return err
+	}
+	for _, j := range chosen {
+		fmt.Printf("\n%s\n", j.name)
+		if err := printStages(os.Stdout, cmp.Or(*prof, j.dir+".prof"), j.runs[*rounds-1].cpu); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // prepare writes the job's rules and finds how many signals they give.
@@ -212,8 +223,8 @@ func (j *job) once(ctx context.Context, dir string) (r run, err error) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	defer func() { _ = cmd.Process.Kill() }() // nothing, once it has ended
-	if *prof != "" {
-		go profile(admin)
+	if *prof != "" || *budget {
+		go profile(admin, cmp.Or(*prof, j.dir+".prof"))
 	}
 
 	for done := false; !done; {

@@ -9,9 +9,9 @@ import (
 )
 
 // profile writes what the process does for half a minute, for which a run needs a million records, and what it holds then. Of several runs the last one's remain.
-func profile(admin string) {
+func profile(admin, to string) {
 	time.Sleep(2 * time.Second) // it connects, and reads the groups' state
-	for path, file := range map[string]string{"profile?seconds=30": *prof, "heap": *prof + ".heap"} {
+	for path, file := range map[string]string{"profile?seconds=30": to, "heap": to + ".heap"} {
 		if err := download("http://"+admin+"/debug/pprof/"+path, file); err != nil {
 			fmt.Fprintln(os.Stderr, "ingest: profile:", err)
 		}
