@@ -42,8 +42,11 @@ const (
 	watchSkew = 30 * time.Second
 	// watchDelay is by how much a replica may be behind.
 	watchDelay = time.Minute
-	// watchLag is by how much the process may be behind its topics.
-	watchLag = 10 * time.Minute
+	// watchLag is by how much a partition may be behind. Who starts with old records is further behind for a while: that is told once
+	// it has not become less for watchStill, or has lasted for watchCatchUp.
+	watchLag     = 10 * time.Minute
+	watchStill   = 2 * time.Minute
+	watchCatchUp = 30 * time.Minute
 	// watchLetters is what part of the records of watchRecent may be dead letters, where there are ten at least.
 	watchLetters = 0.05
 	watchRecent  = 5 * time.Minute
@@ -68,7 +71,8 @@ type watch struct {
 	policies map[string]enrich.Policy // opt-outs at the last look; nil before the first
 	audit    []policyChange           // what the topic has not been told of them
 
-	counts        []counts // of the looks of watchRecent, oldest first
+	behind        map[string]behind // partitions that are too far behind
+	counts        []counts          // of the looks of watchRecent, oldest first
 	asked, backup time.Time
 
 	verified []cloudEvent // what the topic has not been told of findings
@@ -81,6 +85,12 @@ type policyChange struct {
 	how string // in force (at the start), added, changed, removed
 }
 
+// behind is a partition that is too far behind: since when, and when it was how little so at best.
+type behind struct {
+	since, shrunk time.Time
+	least         float64 // seconds
+}
+
 // counts are what was read, and what of it became dead letters, until a moment.
 type counts struct {
 	at                time.Time
@@ -88,7 +98,7 @@ type counts struct {
 }
 
 func newWatch(cfg Config, log *zap.Logger) (*watch, error) {
-	w := &watch{instance: cfg.Instance, topic: cfg.Watch.Topic, log: log, open: map[string]*pipeline.Alert{}, untold: map[string]*pipeline.Alert{}}
+	w := &watch{instance: cfg.Instance, topic: cfg.Watch.Topic, log: log, open: map[string]*pipeline.Alert{}, untold: map[string]*pipeline.Alert{}, behind: map[string]behind{}}
 	for _, c := range cfg.Bridges {
 		if slices.Contains(cfg.Watch.Bridges, c.Name) {
 			b, err := bridge.New(c, log.Named("bridge."+c.Name))
@@ -128,7 +138,9 @@ func (w *watch) note(wrong map[string]string, now time.Time) {
 	for name := range w.open {
 		if _, still := wrong[name]; !still {
 			w.log.Info("tocsin watches itself", zap.String("over", name))
-			w.untold[name] = w.alert(name, pipeline.StatusResolved, "It is over.", now)
+			over := w.alert(name, pipeline.StatusResolved, "It is over, or its process has ended.", now)
+			over.Version = max(over.Version, w.open[name].Version+1) // also within a millisecond
+			w.untold[name] = over
 			w.over = append(w.over, w.untold[name])
 			delete(w.open, name)
 		}
@@ -146,11 +158,8 @@ func (w *watch) alert(name, status, reason string, now time.Time) *pipeline.Aler
 	}
 }
 
-// tell hands the bridges what they do not have yet. What one does not take in time it gets at the next look.
+// tell hands the bridges what they do not have yet, and what they would forget. What one does not take in time it gets at the next look.
 func (w *watch) tell(ctx context.Context) {
-	if len(w.untold) == 0 {
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, tellTime)
 	defer cancel()
 	var g errgroup.Group
@@ -169,6 +178,7 @@ func (w *watch) tell(ctx context.Context) {
 					return err
 				}
 			}
+			b.Refresh(ctx)
 			return nil
 		})
 	}
@@ -179,13 +189,17 @@ func (w *watch) tell(ctx context.Context) {
 	clear(w.untold)
 }
 
-// halted tells why the process ends, if it was not asked to. It takes tellTime at most.
+// halted tells why the process ends, if it was not asked to, and that all else it had found is over: who starts in its place looks
+// anew. It takes tellTime at most.
 func (w *watch) halted(err error) {
-	if err == nil || errors.Is(err, context.Canceled) {
-		return
+	wrong := map[string]string{}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		wrong["halted"] = "The process has ended, and nothing is read until somebody mends it: " + err.Error()
 	}
-	w.note(map[string]string{"halted": "The process has ended, and nothing is read until somebody mends it: " + err.Error()}, time.Now())
-	w.tell(context.Background())
+	w.note(wrong, time.Now())
+	if len(w.untold) > 0 {
+		w.tell(context.Background())
+	}
 }
 
 // run looks at the process until ctx ends.
@@ -322,8 +336,8 @@ func (w *watch) unsaved(ctx context.Context, db *clickhouse.DB, now time.Time) s
 // measured returns what the process's own figures say is wrong, by name.
 func (w *watch) measured(families []*dto.MetricFamily, now time.Time) map[string]string {
 	wrong := map[string]string{}
-	if lag := time.Duration(figure(families, "tocsin_ingest_lag_seconds", math.Max) * float64(time.Second)); lag > watchLag {
-		wrong["lag"] = fmt.Sprintf("what is stored is %s behind what has come", lag.Round(time.Second))
+	if reason := w.lagging(families, now); reason != "" {
+		wrong["lag"] = reason
 	}
 	c := counts{now, figure(families, "tocsin_ingest_records_total", sum), figure(families, "tocsin_ingest_failures_total", sum)}
 	w.counts = slices.DeleteFunc(w.counts, func(old counts) bool { return now.Sub(old.at) > watchRecent })
@@ -344,6 +358,39 @@ func (w *watch) measured(families []*dto.MetricFamily, now time.Time) map[string
 		wrong["quarantine"] = "rules take too much time and are not judged any more: " + strings.Join(rules, ", ")
 	}
 	return wrong
+}
+
+// lagging tells which partition is behind without catching up, the worst one.
+func (w *watch) lagging(families []*dto.MetricFamily, now time.Time) (reason string) {
+	before, worst := w.behind, 0.0
+	w.behind = map[string]behind{}
+	for _, f := range families {
+		if f.GetName() != "tocsin_ingest_lag_seconds" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			lag, partition := m.GetGauge().GetValue(), m.GetLabel()[0].GetValue()
+			for _, l := range m.GetLabel()[1:] { // the names are in order: partition, topic
+				partition = l.GetValue() + "/" + partition
+			}
+			if lag <= watchLag.Seconds() {
+				continue
+			}
+			b, known := before[partition]
+			if !known {
+				b.since = now
+			}
+			if !known || lag < b.least {
+				b.least, b.shrunk = lag, now
+			}
+			w.behind[partition] = b
+			if (now.Sub(b.shrunk) >= watchStill || now.Sub(b.since) >= watchCatchUp) && lag > worst {
+				worst = lag
+				reason = fmt.Sprintf("what is stored of %s is %s behind what has come, for %s", partition, time.Duration(lag)*time.Second, now.Sub(b.since).Round(time.Second))
+			}
+		}
+	}
+	return reason
 }
 
 func sum(a, b float64) float64 { return a + b }
