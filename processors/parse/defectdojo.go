@@ -35,35 +35,47 @@ var defectDojo = Format{
 }
 
 type dojoFinding struct {
-	Title       Text    `json:"title"`
-	Description Text    `json:"description"`
-	Severity    Text    `json:"severity"`
-	Date        Text    `json:"date"`
-	CVE         Text    `json:"cve"`
-	CWE         Text    `json:"cwe"`
-	Vulns       Strings `json:"vulnerability_ids"`
-	Score       Number  `json:"cvssv3_score"`
-	File        Text    `json:"file_path"`
-	Line        Number  `json:"line"`
-	Component   Text    `json:"component_name"`
-	Version     Text    `json:"component_version"`
-	Fixed       Text    `json:"fix_version"`
-	Service     Text    `json:"service"`
-	UniqueID    Text    `json:"unique_id_from_tool"`
-	Rule        Text    `json:"vuln_id_from_tool"`
-	Mitigation  Text    `json:"mitigation"`
-	References  Text    `json:"references"`
-	FalseP      Text    `json:"false_p"`
-	Duplicate   Text    `json:"duplicate"`
-	OutOfScope  Text    `json:"out_of_scope"`
-	Accepted    Text    `json:"risk_accepted"`
-	Mitigated   Text    `json:"is_mitigated"`
-	Endpoints   []struct {
-		Host Text `json:"host"`
-		Port Text `json:"port"`
-		Path Text `json:"path"`
-	} `json:"endpoints"`
-	url string
+	Title       Text           `json:"title"`
+	Description Text           `json:"description"`
+	Severity    Text           `json:"severity"`
+	Date        Text           `json:"date"`
+	CVE         Text           `json:"cve"`
+	CWE         Text           `json:"cwe"`
+	Vulns       Strings        `json:"vulnerability_ids"`
+	Score       Number         `json:"cvssv3_score"`
+	File        Text           `json:"file_path"`
+	Line        Number         `json:"line"`
+	Component   Text           `json:"component_name"`
+	Version     Text           `json:"component_version"`
+	Fixed       Text           `json:"fix_version"`
+	Service     Text           `json:"service"`
+	UniqueID    Text           `json:"unique_id_from_tool"`
+	Rule        Text           `json:"vuln_id_from_tool"`
+	Mitigation  Text           `json:"mitigation"`
+	References  Text           `json:"references"`
+	FalseP      Text           `json:"false_p"`
+	Duplicate   Text           `json:"duplicate"`
+	OutOfScope  Text           `json:"out_of_scope"`
+	Accepted    Text           `json:"risk_accepted"`
+	Mitigated   Text           `json:"is_mitigated"`
+	Endpoints   []dojoEndpoint `json:"endpoints"`
+	url         string
+}
+
+// dojoEndpoint is where a finding is: an object with parts of a URL, or a URL or host as a text.
+type dojoEndpoint struct {
+	Host Text `json:"host"`
+	Port Text `json:"port"`
+	Path Text `json:"path"`
+	url  Text
+}
+
+func (e *dojoEndpoint) UnmarshalJSON(b []byte) error {
+	if b[0] != '{' {
+		return e.url.UnmarshalJSON(b)
+	}
+	type plain dojoEndpoint
+	return decode(b, (*plain)(e))
 }
 
 func defectDojoJSON(in *Input, out *Out) error {
@@ -82,6 +94,9 @@ func defectDojoJSON(in *Input, out *Out) error {
 		e := v.Findings[i].Value.event(out)
 		e.Raw = v.Findings[i].Raw
 		e.SetAttr("scanner", string(first(v.Type, v.Name)))
+		if kind := strings.ToLower(string(v.Type)); strings.Contains(kind, "pen") && strings.Contains(kind, "test") || strings.Contains(kind, "manual") {
+			byHand(e)
+		}
 	}
 	if len(v.Findings) == 0 {
 		out.clean(time.Time{}, string(first(v.Type, v.Name, "the scanner")))
@@ -115,13 +130,21 @@ func defectDojoCSV(in *Input, out *Out) error {
 		if f.Title == "" && f.Severity == "" {
 			continue
 		}
-		f.event(out).Raw = rows.raw()
+		e := f.event(out)
+		e.Raw = rows.raw()
+		byHand(e) // tools write JSON
 		found++
 	}
 	if found == 0 {
 		out.clean(time.Time{}, "the scanner")
 	}
 	return nil
+}
+
+// byHand notes that people found it, in a penetration test.
+func byHand(e *pipeline.Event) {
+	e.Phase = pipeline.PhaseRequirements
+	e.SetAttr("method", "pentest")
 }
 
 func (f *dojoFinding) event(out *Out) *pipeline.Event {
@@ -144,7 +167,10 @@ func (f *dojoFinding) event(out *Out) *pipeline.Event {
 		e.Time, _ = time.Parse("1/2/2006", string(f.Date))
 	}
 	e.Service = string(f.Service)
-	if len(f.Endpoints) > 0 {
+	if f.url == "" && len(f.Endpoints) > 0 {
+		f.url = string(f.Endpoints[0].url)
+	}
+	if f.url == "" && len(f.Endpoints) > 0 {
 		at := &f.Endpoints[0]
 		e.Host = hostOf(string(at.Host))
 		e.SetAttr("server.port", string(at.Port))

@@ -33,8 +33,8 @@ var scannerFormats = []Format{
 	openvas,
 	nmap,
 	lynis,
+	defectDojo,
 	cycloneDX,
 	spdx,
 	attestation,
-	defectDojo,
 }
