@@ -24,7 +24,7 @@ var assetKinds = [kinds]string{"repo", "service", "database", "image", "host"}
 
 // asset is what a row says of a thing. Empty fields say nothing.
 type asset struct {
-	project, team, service, environment, exposure, owner string
+	project, team, service, environment, exposure, owner, infra string
 }
 
 // fill takes over from b what a does not say.
@@ -34,7 +34,7 @@ func (a *asset) fill(b *asset) {
 		from string
 	}{
 		{&a.project, b.project}, {&a.team, b.team}, {&a.service, b.service},
-		{&a.environment, b.environment}, {&a.exposure, b.exposure}, {&a.owner, b.owner},
+		{&a.environment, b.environment}, {&a.exposure, b.exposure}, {&a.owner, b.owner}, {&a.infra, b.infra},
 	} {
 		if *f.to == "" {
 			*f.to = f.from
@@ -60,7 +60,10 @@ type assets struct {
 	entries int
 }
 
-var assetColumns = []string{"kind", "name", "project", "team", "service", "environment", "exposure", "owner"}
+var assetColumns = []string{"kind", "name", "project", "team", "service", "environment", "exposure", "owner", "infra_kind"}
+
+// infraKinds are what a host may be.
+var infraKinds = []string{"physical", "virtual", "container"}
 
 // readAssets reads the tables of assets: rows of kind, name (may be a pattern), and what is known of it.
 func readAssets(files []*file) (part, error) {
@@ -81,7 +84,11 @@ func readAssets(files []*file) (part, error) {
 				m.at(f.path, c[3].line, c[3].column, fmt.Sprintf("unknown team %q", c[3].text), "one of "+strings.Join(schemas.Teams[1:], ", ")+"; the name of a group goes into owner")
 				return
 			}
-			a := &asset{project: c[2].text, team: c[3].text, service: c[4].text, environment: c[5].text, exposure: c[6].text, owner: c[7].text}
+			if c[8].text != "" && !slices.Contains(infraKinds, c[8].text) {
+				m.at(f.path, c[8].line, c[8].column, fmt.Sprintf("unknown infra_kind %q", c[8].text), "one of "+strings.Join(infraKinds, ", "))
+				return
+			}
+			a := &asset{project: c[2].text, team: c[3].text, service: c[4].text, environment: c[5].text, exposure: c[6].text, owner: c[7].text, infra: c[8].text}
 			if *a == (asset{}) {
 				m.at(f.path, c[1].line, c[1].column, "the row says nothing of "+c[1].text, "fill in one of "+strings.Join(assetColumns[2:], ", "))
 				return
@@ -127,7 +134,7 @@ func (as *assets) install(s *set) { s.assets = as }
 
 func (as *assets) size() (int, time.Time) { return as.entries, time.Time{} }
 
-// enrich fills in the event's project, team, service and environment, and attributes owner and exposure.
+// enrich fills in the event's project, team, service and environment, and attributes owner, exposure and infra_kind.
 func (as *assets) enrich(e *pipeline.Event, l *lookups) {
 	if as == nil {
 		return
@@ -195,6 +202,7 @@ func (as *assets) fill(e *pipeline.Event, kind int, l *lookups) {
 	}
 	setAttr(e, "exposure", a.exposure)
 	setAttr(e, "owner", a.owner)
+	setAttr(e, "infra_kind", a.infra)
 }
 
 // find returns what is known of a name in lower case, nil where that is nothing. What patterns make of a name is kept in

@@ -17,7 +17,7 @@ import (
 // table's files are read again when they change.
 type Config struct {
 	Networks []string     `yaml:"networks"` // what is ours, and names: cidr, name, private, proxy
-	Assets   []string     `yaml:"assets"`   // whose is what: kind, name, project, team, service, environment, exposure, owner
+	Assets   []string     `yaml:"assets"`   // whose is what: kind, name, project, team, service, environment, exposure, owner, infra_kind
 	GeoIP    []string     `yaml:"geoip"`    // MaxMind databases (.mmdb), of countries, cities or ASNs
 	Threats  []ThreatList `yaml:"threats"`  // lists of indicators
 	KEV      string       `yaml:"kev"`      // CISA's catalogue, JSON

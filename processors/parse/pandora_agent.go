@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,10 +64,19 @@ type pandoraLog struct {
 	Data   string `xml:"data"`
 }
 
+// pandoraFields are what users note of an agent.
+type pandoraFields struct {
+	Fields []struct {
+		Name  string `xml:"name"`
+		Value string `xml:"value"`
+	} `xml:"field"`
+}
+
 // pandoraFile is what the root element says of the agent.
 type pandoraFile struct {
 	host, address string
 	time          time.Time
+	heartbeat     int // its event, among those of the file
 }
 
 func parsePandoraAgent(in *Input, out *Out) error {
@@ -116,6 +126,14 @@ func parsePandoraAgent(in *Input, out *Out) error {
 				return xmlError(err)
 			}
 			v.events(out, file, raw(from))
+		case name == "custom_fields":
+			var v pandoraFields
+			if err := x.DecodeElement(&v, &start); err != nil {
+				return xmlError(err)
+			}
+			for _, field := range v.Fields {
+				out.events()[file.heartbeat].SetAttr("infra_kind", pandoraInfra(field.Name, field.Value)) // people know better than the inventory
+			}
 		case name == "log_module":
 			var l pandoraLog
 			if err := x.DecodeElement(&l, &start); err != nil {
@@ -149,7 +167,7 @@ func pandoraHeartbeat(root *xml.StartElement, out *Out, raw string) (*pandoraFil
 		return nil, errors.New("pandora: agent_data has no agent_name")
 	}
 	address, _, _ := strings.Cut(xmlAttr(root, "address"), ",")
-	f := &pandoraFile{host: strings.ToLower(name), address: address}
+	f := &pandoraFile{host: strings.ToLower(name), address: address, heartbeat: len(out.events())}
 	if f.time = parseTime(xmlAttr(root, "timestamp")); !f.time.IsZero() { // "AUTO" asks the server to take its own clock
 		hours, _ := strconv.ParseFloat(xmlAttr(root, "timezone_offset"), 64)
 		if math.Abs(hours) <= 24 {
@@ -291,7 +309,50 @@ func isTrue(s string) bool {
 	return s == "1" || s == "true" || s == "yes"
 }
 
+// pandoraInfra returns whether a host is physical, virtual or a container, by a field of its agent that is called so.
+func pandoraInfra(name, value string) string {
+	switch name = strings.ToLower(strings.TrimSpace(name)); name {
+	case "infra_kind", "infrastructure", "machine type", "chassis":
+	default:
+		return ""
+	}
+	switch value = strings.ToLower(strings.TrimSpace(value)); value {
+	case "physical", "virtual", "container":
+		return value
+	case "vm":
+		return "virtual"
+	case "desktop", "laptop", "server", "bare metal":
+		return "physical"
+	}
+	return ""
+}
+
+// hypervisors are what names virtual hardware, in lower case.
+var hypervisors = []string{"vmware", "virtualbox", "qemu", "kvm", "hyper-v", "virtual machine", "xen", "bochs", "virtio", "red hat virtual", "amazon ec2", "google compute"}
+
+// infra returns whether the hardware that an inventory lists is physical or virtual, "" where it lists none.
+func (v *pandoraInventory) infra() (kind string) {
+	for _, m := range v.Modules {
+		switch strings.ToLower(strings.TrimSpace(m.Name)) {
+		case "cpu", "ram", "hd", "video", "nic", "motherboard", "bios", "system":
+		default:
+			continue
+		}
+		kind = "physical"
+		for _, item := range append(m.Data, m.One) {
+			item = strings.ToLower(item)
+			if slices.ContainsFunc(hypervisors, func(h string) bool { return strings.Contains(item, h) }) {
+				return "virtual"
+			}
+		}
+	}
+	return kind
+}
+
 func (v *pandoraInventory) events(out *Out, f *pandoraFile, raw string) {
+	if kind := v.infra(); kind != "" && out.events()[f.heartbeat].Attr("infra_kind") == "" {
+		out.events()[f.heartbeat].SetAttr("infra_kind", kind)
+	}
 	for _, m := range v.Modules {
 		items := m.Data
 		if len(items) == 0 && strings.TrimSpace(m.One) != "" {
