@@ -120,6 +120,10 @@ func (s *seeder) life() {
 	s.rows(9, "31 + number", "phase", "'packaging'", "team", "'ops'", "source", "'iperf3'", "event_type", "'netprobe.finished'", "severity_id", "1", "outcome", "'success'", "host", "'ci-2'", "artifact_digest", digest,
 		"metric_name", pick("number", "rtt_seconds", "throughput_bits_per_second", "loss_ratio"), "metric_value", "[0.0004, 9300000000., 0.001][1 + number % 3]", "project", "'payments'")
 	at("40.5", "phase", "'operation'", "team", "'ops'", "source", "'auditd'", "event_type", "'net.listen'", "severity_id", "2", "host", "'web-1'", "labels", "['first-seen']", "title", "'port 4444 is open'", "attributes", "map('network.local.port', '4444', 'process.executable.name', 'nc')")
+	at("2", "phase", "'requirements'", "team", "'dev'", "source", "'cloudevents'", "event_type", "'service.declared'", "severity_id", "1", "service", "'pay-api'", "attributes", "map('declared.mem', '512Mi')")
+	at("41", "phase", "'monitoring'", "team", "'mon'", "source", "'prometheus'", "event_type", "'metric'", "severity_id", "1", "service", "'pay-api'", "metric_name", "'mem'", "metric_value", "943718400")
+	s.rows(40, "36 + number / 5", "phase", "'operation'", "team", "'ops'", "source", "'nginx'", "event_type", "'http.request'", "severity_id", "1", "outcome", "'success'", "service", "'pay-api'", "project", "'payments'", "environment", "'production'",
+		"attributes", "map('http.duration_ms', toString(20 + number % 9 + if(number > 20, 60, 0)), 'http.response.status_code', '200')")
 	at("37", "phase", "'packaging'", "team", "'sec'", "source", "'suricata'", "event_type", "'net.flow'", "severity_id", "3", "host", "'ci-2'", "dst_domain", "'collector.bad.example'", "bytes", "3145728", "net_scope", "'egress'", "labels", "['first-seen']", "run_id", "'jenkins/pay/813'")
 }
 
