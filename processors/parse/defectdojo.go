@@ -22,8 +22,11 @@ var defectDojo = Format{
 			f := firstMember(s.Raw("findings"))
 			return !s.Array && member(f, "title") != nil && member(f, "severity") != nil && member(f, "description") != nil
 		}
+		if s.Root != "" || !strings.Contains(s.Line, "Title") || !strings.Contains(s.Line, "Severity") { // nearly every line of text
+			return false
+		}
 		line := "," + strings.ReplaceAll(s.Line, " ", "") + ","
-		return s.Root == "" && strings.Contains(line, ",Title,") && strings.Contains(line, ",Severity,") && strings.Contains(line, ",Description,") &&
+		return strings.Contains(line, ",Title,") && strings.Contains(line, ",Severity,") && strings.Contains(line, ",Description,") &&
 			(strings.Contains(line, ",CweId,") || strings.Contains(line, ",VulnerabilityId,"))
 	},
 	Parse: func(in *Input, out *Out) error {
