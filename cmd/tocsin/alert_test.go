@@ -58,6 +58,12 @@ func (r *running) start() {
 // preparePipeline starts embedded servers and connects a pipeline to them, with the library's rules or without.
 func preparePipeline(t *testing.T, perMinute int, library bool, rules ...string) *running {
 	t.Helper()
+	return preparePipelineAs(t, func(cfg *Config) { cfg.Alerts.PerMinute, cfg.Rules.Library = perMinute, library }, rules...)
+}
+
+// preparePipelineAs is preparePipeline with any configuration.
+func preparePipelineAs(t *testing.T, configure func(*Config), rules ...string) *running {
+	t.Helper()
 	dir, data := t.TempDir(), t.TempDir()
 	for i, r := range rules {
 		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("r%d.yaml", i)), []byte(r), 0o644); err != nil {
@@ -67,9 +73,9 @@ func preparePipeline(t *testing.T, perMinute int, library bool, rules ...string)
 	cfg := DefaultConfig()
 	cfg.Instance, cfg.Admin.Listen = "test", "127.0.0.1:0"
 	cfg.Kafka.Topics, cfg.Kafka.Partitions = []string{"events"}, 2
-	cfg.Rules = RulesConfig{Library: library, Dirs: []string{dir}, Lateness: time.Second}
-	cfg.Alerts.PerMinute = perMinute
+	cfg.Rules = RulesConfig{Dirs: []string{dir}, Lateness: time.Second}
 	cfg.Flush.Interval = 100 * time.Millisecond
+	configure(&cfg)
 	servers, err := startServers(t.Context(), filepath.Join(data, "servers"), &cfg)
 	if err != nil {
 		t.Fatal(err)
