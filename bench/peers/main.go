@@ -76,6 +76,7 @@ func measure(ctx context.Context, w io.Writer) error {
 	if err := judge(records(*events), func(string) { want++ }); err != nil {
 		return err
 	}
+	commit, _ := exec.CommandContext(ctx, "git", "log", "-1", "--format=%h").Output() // "" where it is no checkout
 	contestants, missing := field(ctx)
 	for round := range *rounds {
 		for _, detect := range []bool{false, true} {
@@ -84,7 +85,6 @@ func measure(ctx context.Context, w io.Writer) error {
 			}
 		}
 	}
-	commit, _ := exec.CommandContext(ctx, "git", "log", "-1", "--format=%h").Output() // "" where it is no checkout
 	fmt.Fprintf(w, "go run ./bench/peers -events %d -rounds %d; %s; %s %s/%s; %s, %d cores, load %s\n\n", *events, *rounds, strings.TrimSpace(string(commit)),
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, rig.Processor(), runtime.NumCPU(), load())
 	if err := table(w, "J1: consume, parse, columns, write", contestants, false, counts{*events, 0}); err != nil {
