@@ -56,14 +56,14 @@ func (s *Source) Format() parse.Format {
 }
 
 func (s *Source) match(shape *parse.Shape) bool {
-	if len(shape.Object) == 0 || !shape.Has(s.has...) {
+	if !shape.IsObject() || !shape.Has(s.has...) {
 		return false
 	}
 	if s.where == nil {
 		return true
 	}
 	env := s.wherePaths.newEnv()
-	if s.wherePaths.read(shape.Object, env) != nil {
+	if s.wherePaths.read(shape.Object(), env) != nil {
 		return false
 	}
 	ok, err := run(s.where, env)

@@ -22,10 +22,10 @@ var accessLog = Format{
 }
 
 func matchAccessLog(s *Shape) bool {
-	if s.Object != nil {
+	if s.IsObject() {
 		return matchAccessJSON(s)
 	}
-	for rest, n := s.Data, 0; len(rest) > 0 && n < 8; n++ {
+	for rest, n := s.Data(), 0; len(rest) > 0 && n < 8; n++ {
 		var line []byte
 		line, rest = cutLine(rest)
 		l := strings.TrimSpace(alias(line))

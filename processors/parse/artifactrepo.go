@@ -22,16 +22,16 @@ var artifactRepo = Format{
 	Known: "JSON object with domain, event_type and data, or nodeId and initiator; log lines [ACCEPTED DEPLOY] or time|trace|address|user",
 	Frame: Reports,
 	Match: func(s *Shape) bool {
-		if s.Object != nil {
+		if s.IsObject() {
 			return !s.Array && (s.Has("domain", "event_type", "data") || s.Has("nodeId", "initiator") || s.Has("ClientAddr", "RequestPath", "DownstreamStatus") && !s.Has("ClientHost") && !s.Has("RequestHost")) // Traefik's own has both
 		}
 		if s.Root != "" {
 			return false
 		}
-		if strings.Contains(s.Line, " for client : ") && (strings.Contains(s.Line, "[ACCEPTED ") || strings.Contains(s.Line, "[DENIED ")) {
+		if strings.Contains(s.Line(), " for client : ") && (strings.Contains(s.Line(), "[ACCEPTED ") || strings.Contains(s.Line(), "[DENIED ")) {
 			return true
 		}
-		_, ok := artifactoryRequest(s.Line)
+		_, ok := artifactoryRequest(s.Line())
 		return ok
 	},
 	Parse: parseArtifactRepo,

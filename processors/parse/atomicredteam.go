@@ -18,10 +18,10 @@ var atomicRedTeam = Format{
 	Known: "CSV header with Technique and Test Number; JSON with Technique and Test Name, or attire-version",
 	Frame: Reports,
 	Match: func(s *Shape) bool {
-		if s.Object != nil {
+		if s.IsObject() {
 			return s.Has("attire-version") || s.Has("Technique", "Test Name") || s.Has("Technique", "TestName")
 		}
-		return strings.Contains(s.Line, "Technique") && strings.Contains(s.Line, "Test N") && strings.Contains(s.Line, ",")
+		return strings.Contains(s.Line(), "Technique") && strings.Contains(s.Line(), "Test N") && strings.Contains(s.Line(), ",")
 	},
 	Parse: parseAtomic,
 }

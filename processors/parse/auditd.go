@@ -19,7 +19,7 @@ var auditd = Format{
 	Known: "lines with type=... msg=audit(time:id):",
 	Frame: Document, Log: true,
 	Match: func(s *Shape) bool {
-		return s.Object == nil && strings.Contains(s.Line, "msg=audit(") && strings.Contains(s.Line, "type=")
+		return !s.IsObject() && strings.Contains(s.Line(), "msg=audit(") && strings.Contains(s.Line(), "type=")
 	},
 	Parse: parseAuditd,
 }

@@ -22,7 +22,7 @@ var bitbucket = Format{
 	Known: "JSON object with eventKey, or with actor, repository and push, pullrequest, issue, fork, commit_status or changes",
 	Frame: Values,
 	Match: func(s *Shape) bool {
-		if s.Array || s.Object == nil {
+		if s.Array || !s.IsObject() {
 			return false
 		}
 		if s.String("eventKey") != "" || s.Has("test") && s.Header("X-Event-Key") != "" {

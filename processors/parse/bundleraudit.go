@@ -28,11 +28,11 @@ var bundlerAudit = Format{
 var bundlerVerdicts = []string{"No vulnerabilities found", "Vulnerabilities found!", "Unpatched versions found!", "Insecure Sources found!"}
 
 func matchBundlerAuditText(s *Shape) bool {
-	if s.Object != nil || s.Root != "" {
+	if s.IsObject() || s.Root != "" {
 		return false
 	}
-	line := strings.TrimSpace(plain(s.Line))
-	text := alias(s.Data)
+	line := strings.TrimSpace(plain(s.Line()))
+	text := alias(s.Data())
 	return slices.Contains(bundlerVerdicts, line) ||
 		strings.HasPrefix(line, "Insecure Source URI found: ") ||
 		strings.HasPrefix(line, "Updating ") && strings.Contains(line, "ruby-advisory-db") ||

@@ -19,8 +19,8 @@ var chaosMesh = Format{
 	Known: "object of chaos-mesh.org, status.experiment with records, list of conditions AllInjected and AllRecovered",
 	Frame: Reports,
 	Match: func(s *Shape) bool {
-		if s.Object == nil {
-			head := s.Data[:min(len(s.Data), 4000)]
+		if !s.IsObject() {
+			head := s.Data()[:min(len(s.Data()), 4000)]
 			return s.Root == "" && bytes.Contains(head, []byte("chaos-mesh.org/")) && bytes.Contains(head, []byte("kind: "))
 		}
 		if object := s.Raw("object"); object != nil && member(object, "apiVersion") != nil {

@@ -268,7 +268,7 @@ func (c *cloudEvent) content(in *Input, out *Out) bool {
 		_, ce := cutHeader(h.Key)
 		return ce || strings.EqualFold(h.Key, "content-type")
 	})
-	f := recognise(out.parser.formats, newShape(&record, data))
+	f := out.parser.recognise(newShape(&record, data))
 	if f == nil || f.Name == "cloudevents" {
 		return false
 	}

@@ -125,7 +125,7 @@ func TestForeignPayloadsAreNotClaimed(t *testing.T) {
 		"a log of requests with arrows": "2026-10-06T15:16:43.137833+0000 192.0.2.9 [**] /hello.txt [**] curl/7.40.0 [**] 10.16.1.11:59733 -> web:80\n",
 	} {
 		s := newShape(&pipeline.Record{}, []byte(payload))
-		if f := recognise(Formats, s); f != nil {
+		if f := (&recogniser{formats: Formats}).recognise(s); f != nil {
 			t.Errorf("%s: claimed by %s", what, f.Name)
 		}
 	}

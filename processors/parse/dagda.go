@@ -23,7 +23,7 @@ var dagda = Format{
 	Frame: Values,
 	Match: func(s *Shape) bool {
 		return s.Has("image_name") && (s.Has("static_analysis") || s.Has("runtime_analysis") || s.Has("status", "timestamp") || s.Has("os_vulns")) ||
-			isDagdaAnswer(s) || dagdaInfos(s.Object) != nil || s.Has("cveid") && (s.Has("cvss_base") || s.Has("summary")) || s.Has("bugtraq_id", "title") || s.Has("exploit_db_id", "description")
+			isDagdaAnswer(s) || dagdaInfos(s.Object()) != nil || s.Has("cveid") && (s.Has("cvss_base") || s.Has("summary")) || s.Has("bugtraq_id", "title") || s.Has("exploit_db_id", "description")
 	},
 	Parse: parseDagda,
 }

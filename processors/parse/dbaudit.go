@@ -19,14 +19,14 @@ var dbAudit = Format{
 	Known: "PostgreSQL's severity behind a date, csvlog, jsonlog with error_severity; server_audit rows; MySQL's [Note], Connect or # Time lines; MongoDB's t, s, c, ctx and msg",
 	Frame: Reports, Log: true,
 	Match: func(s *Shape) bool {
-		if s.Object != nil {
+		if s.IsObject() {
 			return s.Has("error_severity") || s.Has("audit_record") || s.Has("class", "event", "connection_id") || isMongo(s) ||
 				member(s.Raw("record"), "error_severity") != nil
 		}
-		if isPostgresCSV(alias(s.Data)) {
+		if isPostgresCSV(alias(s.Data())) {
 			return true
 		}
-		for rest, n := s.Data, 0; len(rest) > 0 && n < 6; n++ {
+		for rest, n := s.Data(), 0; len(rest) > 0 && n < 6; n++ {
 			var line []byte
 			line, rest = cutLine(rest)
 			if isDBLine(alias(line)) {

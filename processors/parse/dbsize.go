@@ -32,8 +32,8 @@ func matchDBSize(s *Shape) bool {
 	switch {
 	case s.Root != "":
 		return s.Root == "resultset"
-	case len(s.Object) > 0:
-		object := s.Object
+	case s.IsObject():
+		object := s.Object()
 		if payload := s.Raw("payload"); len(payload) > 0 && payload[0] == '{' { // Kafka Connect with schemas
 			object = payload
 		}
@@ -49,7 +49,7 @@ func matchDBSize(s *Shape) bool {
 		})
 		return err == nil && flat && row.isSize()
 	}
-	sep, names := sqlHeader(s.Data)
+	sep, names := sqlHeader(s.Data())
 	if sep == 0 {
 		return false
 	}

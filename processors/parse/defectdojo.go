@@ -18,14 +18,14 @@ var defectDojo = Format{
 	Known: "JSON object whose findings have title, severity and description; CSV with those columns and CweId or Vulnerability Id",
 	Frame: Reports,
 	Match: func(s *Shape) bool {
-		if s.Object != nil {
+		if s.IsObject() {
 			f := firstMember(s.Raw("findings"))
 			return !s.Array && member(f, "title") != nil && member(f, "severity") != nil && member(f, "description") != nil
 		}
-		if s.Root != "" || !strings.Contains(s.Line, "Title") || !strings.Contains(s.Line, "Severity") { // nearly every line of text
+		if s.Root != "" || !strings.Contains(s.Line(), "Title") || !strings.Contains(s.Line(), "Severity") { // nearly every line of text
 			return false
 		}
-		line := "," + strings.ReplaceAll(s.Line, " ", "") + ","
+		line := "," + strings.ReplaceAll(s.Line(), " ", "") + ","
 		return strings.Contains(line, ",Title,") && strings.Contains(line, ",Severity,") && strings.Contains(line, ",Description,") &&
 			(strings.Contains(line, ",CweId,") || strings.Contains(line, ",VulnerabilityId,"))
 	},

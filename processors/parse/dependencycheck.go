@@ -19,7 +19,7 @@ var dependencyCheck = Format{
 	Frame: Reports,
 	Match: func(s *Shape) bool {
 		if s.Root == "analysis" {
-			head := strings.ToLower(alias(s.Data[:min(len(s.Data), 4096)]))
+			head := strings.ToLower(alias(s.Data()[:min(len(s.Data()), 4096)]))
 			return strings.Contains(head, "dependency-check") || strings.Contains(head, "<scaninfo") || strings.Contains(head, "<dependencies")
 		}
 		return !s.Array && s.Has("dependencies") && (s.Has("reportSchema") || s.Raw("scanInfo", "engineVersion") != nil)

@@ -19,7 +19,7 @@ var dockerBench = Format{
 	Known: "JSON object with dockerbenchsecurity; log lines such as [WARN] 1.1.1 - ...",
 	Frame: Reports,
 	Match: func(s *Shape) bool {
-		return s.Has("dockerbenchsecurity") || s.Object == nil && s.Root == "" && matchDockerBenchLog(s)
+		return s.Has("dockerbenchsecurity") || !s.IsObject() && s.Root == "" && matchDockerBenchLog(s)
 	},
 	Parse: parseDockerBench,
 }
@@ -137,11 +137,11 @@ func dockerBenchLine(line string) (level, id, text string, ok bool) {
 }
 
 func matchDockerBenchLog(s *Shape) bool {
-	if strings.HasPrefix(s.Line, "# ---") || strings.HasPrefix(s.Line, "# Docker Bench") {
-		head := s.Data[:min(len(s.Data), 1024)]
+	if strings.HasPrefix(s.Line(), "# ---") || strings.HasPrefix(s.Line(), "# Docker Bench") {
+		head := s.Data()[:min(len(s.Data()), 1024)]
 		return strings.Contains(alias(head), "Docker Bench for Security")
 	}
-	_, id, text, ok := dockerBenchLine(plain(s.Line))
+	_, id, text, ok := dockerBenchLine(plain(s.Line()))
 	return ok && (id != "" || strings.HasPrefix(text, "* ") || strings.HasPrefix(text, "Checks: ") || strings.HasPrefix(text, "Score: "))
 }
 

@@ -16,10 +16,10 @@ var falco = Format{
 	Known: "JSON with rule, priority and output; lines of a time with nanoseconds and a priority",
 	Frame: Reports, Log: true,
 	Match: func(s *Shape) bool {
-		if s.Object != nil {
+		if s.IsObject() {
 			return s.Has("rule", "priority") && (s.Has("output") || s.Has("output_fields"))
 		}
-		_, _, ok := falcoLine(s.Line)
+		_, _, ok := falcoLine(s.Line())
 		return ok
 	},
 	Parse: parseFalco,

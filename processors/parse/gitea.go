@@ -15,7 +15,7 @@ var gitea = Format{
 	Known: "header X-Gitea-Event, X-Forgejo-Event or X-Gogs-Event, or JSON object like GitHub's without its node_id",
 	Frame: Values,
 	Match: func(s *Shape) bool {
-		if s.Array || s.Object == nil {
+		if s.Array || !s.IsObject() {
 			return false
 		}
 		if s.Header("X-Gitea-Event") != "" || s.Header("X-Gogs-Event") != "" || s.Header("X-Forgejo-Event") != "" {

@@ -15,10 +15,10 @@ var gitHoundEzekg = Format{
 	Known: "text whose lines begin with \"failure: pattern `\" or \"warning: pattern `\"",
 	Frame: Document,
 	Match: func(s *Shape) bool {
-		if s.Root != "" || s.Object != nil {
+		if s.Root != "" || s.IsObject() {
 			return false
 		}
-		text := alias(s.Data)
+		text := alias(s.Data())
 		return strings.Contains(text, ": pattern `") && strings.Contains(text, "` match found for `") ||
 			strings.Contains(text, "smell(s) detected")
 	},

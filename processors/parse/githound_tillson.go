@@ -17,10 +17,10 @@ var gitHoundTillson = Format{
 	Known: "JSON object with attributes, match and url; text blocks with the lines \"pattern:\", \"tags:\" and \"file:\"",
 	Frame: Reports,
 	Match: func(s *Shape) bool {
-		if s.Object != nil {
+		if s.IsObject() {
 			return s.Has("match", "attributes") && (s.Has("url") || s.Has("repo") || s.Has("context"))
 		}
-		return strings.HasPrefix(plain(s.Line), "[http") && strings.Contains(plain(alias(s.Data[:min(len(s.Data), 64<<10)])), "\nfile:")
+		return strings.HasPrefix(plain(s.Line()), "[http") && strings.Contains(plain(alias(s.Data()[:min(len(s.Data()), 64<<10)])), "\nfile:")
 	},
 	Parse: parseGitHoundTillson,
 }

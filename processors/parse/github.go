@@ -25,7 +25,7 @@ var github = Format{
 			return false
 		}
 		if s.Header("X-GitHub-Event") != "" {
-			return s.Object != nil
+			return s.IsObject()
 		}
 		for _, who := range []string{"sender", "repository", "organization", "pusher"} {
 			if !s.Has(who) {
@@ -218,7 +218,7 @@ func parseGitHub(in *Input, out *Out) error {
 
 // header returns a header of the record, whatever the case of its name.
 func header(r *pipeline.Record, name string) string {
-	return (&Shape{Record: r}).Header(name)
+	return (&Shape{record: r}).Header(name)
 }
 
 // kind tells from the members of a payload which event it is of. Those that carry others' members stand first: a job may

@@ -21,7 +21,7 @@ var gitlab = Format{
 	Known: "JSON object with object_kind, or event_name of a system hook",
 	Frame: Values,
 	Match: func(s *Shape) bool {
-		if s.Array || s.Object == nil {
+		if s.Array || !s.IsObject() {
 			return false
 		}
 		if s.Header("X-Gitlab-Event") != "" || s.String("object_kind") != "" {

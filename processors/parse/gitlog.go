@@ -18,13 +18,13 @@ var gitLog = Format{
 	Known: "text whose first line is \"commit\" and a full hash",
 	Frame: Document,
 	Match: func(s *Shape) bool {
-		rest, ok := strings.CutPrefix(s.Line, "commit ")
+		rest, ok := strings.CutPrefix(s.Line(), "commit ")
 		hash, _, _ := strings.Cut(rest, " ")
 		if ok && commitOf(hash) != "" {
 			return true
 		}
 		// A sum and two blanks is sha256sum's list of files, a bucket's owner and a date in brackets S3's access log.
-		hash, rest, ok = strings.Cut(s.Line, " ")
+		hash, rest, ok = strings.Cut(s.Line(), " ")
 		return ok && len(hash) >= 40 && commitOf(hash) != "" && !strings.HasPrefix(rest, " ") && !strings.HasPrefix(rest, "*") && !strings.Contains(rest, " [")
 	},
 	Parse: parseGitLog,

@@ -17,7 +17,7 @@ var gitSecrets = Format{
 	Known: "text with the line \"[ERROR] Matched one or more prohibited patterns\"",
 	Frame: Document,
 	Match: func(s *Shape) bool {
-		return s.Root == "" && s.Object == nil && strings.Contains(alias(s.Data), gitSecretsVerdict)
+		return s.Root == "" && !s.IsObject() && strings.Contains(alias(s.Data()), gitSecretsVerdict)
 	},
 	Parse: parseGitSecrets,
 }

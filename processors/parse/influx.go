@@ -19,10 +19,10 @@ var influx = Format{
 	Known: "lines of measurement[,tag=value] field=value[,field=value] [time]",
 	Frame: Document, Log: true,
 	Match: func(s *Shape) bool {
-		if s.Object != nil || s.Root != "" {
+		if s.IsObject() || s.Root != "" {
 			return false
 		}
-		for rest, n := s.Data, 0; len(rest) > 0 && n < 8; n++ {
+		for rest, n := s.Data(), 0; len(rest) > 0 && n < 8; n++ {
 			var line []byte
 			line, rest = cutLine(rest)
 			if l := strings.TrimSpace(alias(line)); l != "" && l[0] != '#' {

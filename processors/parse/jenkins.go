@@ -19,7 +19,7 @@ var jenkinsNotification = Format{
 	Frame: Reports,
 	Match: func(s *Shape) bool {
 		if s.Root == "job" {
-			return strings.Contains(alias(s.Data[:min(len(s.Data), 4096)]), "<phase>")
+			return strings.Contains(alias(s.Data()[:min(len(s.Data()), 4096)]), "<phase>")
 		}
 		if isJenkinsPlugin(s) {
 			return true

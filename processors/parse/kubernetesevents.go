@@ -17,7 +17,7 @@ var kubernetesEvents = Format{
 	Known: "JSON object with involvedObject or regarding, and reason; a watch's or list's objects of kind Event",
 	Frame: Values, Log: true,
 	Match: func(s *Shape) bool {
-		for _, b := range [...][]byte{s.Object, s.Raw("object"), firstMember(s.Raw("items"))} {
+		for _, b := range [...][]byte{s.Object(), s.Raw("object"), firstMember(s.Raw("items"))} {
 			if member(b, "reason") != nil && (member(b, "involvedObject") != nil || member(b, "regarding") != nil) {
 				return true
 			}

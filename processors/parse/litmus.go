@@ -18,8 +18,8 @@ var litmus = Format{
 	Known: "object of litmuschaos.io in JSON or YAML, or kubectl describe of a ChaosResult",
 	Frame: Reports,
 	Match: func(s *Shape) bool {
-		if s.Object != nil {
-			for _, b := range [...][]byte{s.Object, s.Raw("object")} {
+		if s.IsObject() {
+			for _, b := range [...][]byte{s.Object(), s.Raw("object")} {
 				if strings.HasPrefix(textOf(member(b, "apiVersion")), "litmuschaos.io/") ||
 					strings.HasPrefix(textOf(member(member(b, "involvedObject"), "apiVersion")), "litmuschaos.io/") {
 					return true
@@ -28,7 +28,7 @@ var litmus = Format{
 			items := s.Raw("items")
 			return bytes.Contains(items[:min(len(items), 2000)], []byte("litmuschaos.io/"))
 		}
-		return s.Root == "" && bytes.Contains(s.Data[:min(len(s.Data), 4000)], []byte("litmuschaos.io/"))
+		return s.Root == "" && bytes.Contains(s.Data()[:min(len(s.Data()), 4000)], []byte("litmuschaos.io/"))
 	},
 	Parse: func(in *Input, out *Out) error {
 		b := in.Data

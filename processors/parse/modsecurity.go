@@ -17,8 +17,8 @@ var modSecurity = Format{
 	Known: "JSON object with a transaction that has client_ip and request; text that begins with the boundary of a part A",
 	Frame: Reports, Log: true,
 	Match: func(s *Shape) bool {
-		if s.Object == nil {
-			_, part := auditBoundary(s.Line)
+		if !s.IsObject() {
+			_, part := auditBoundary(s.Line())
 			return part == 'A'
 		}
 		return s.Raw("transaction", "client_ip") != nil && s.Raw("transaction", "request") != nil

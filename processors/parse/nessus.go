@@ -22,10 +22,10 @@ var nessus = Format{
 		if strings.HasPrefix(s.Root, "NessusClientData") {
 			return true
 		}
-		line := s.Line
-		return s.Root == "" && s.Object == nil && (strings.Contains(line, "Risk") || strings.Contains(line, "Severity")) &&
+		line := s.Line()
+		return s.Root == "" && !s.IsObject() && (strings.Contains(line, "Risk") || strings.Contains(line, "Severity")) &&
 			(strings.Contains(line, "Plugin ID") && strings.Contains(line, "Host") || strings.Contains(line, "Plugin Name") && strings.Contains(line, "IP Address")) ||
-			s.Object == nil && strings.Contains(line, "asset.") && strings.Contains(line, "definition.id")
+			!s.IsObject() && strings.Contains(line, "asset.") && strings.Contains(line, "definition.id")
 	},
 	Parse: parseNessus,
 }

@@ -17,11 +17,11 @@ var netflow = Format{
 	Known: "JSON with sampler_address, src4_addr, ip_src or netflow; nfdump's header line or aligned flows",
 	Frame: Reports, Log: true,
 	Match: func(s *Shape) bool {
-		if s.Object != nil {
+		if s.IsObject() {
 			return s.Has("sampler_address") || s.Has("SamplerAddress") || s.Has("src4_addr") || s.Has("src6_addr") ||
 				s.Has("ip_src", "ip_dst") || s.Has("netflow") || s.Has("type", "src_addr", "dst_addr")
 		}
-		return isNfdumpHeader(s.Line) || strings.HasPrefix(s.Line, "Date first seen") || isNfdumpLine(s.Line)
+		return isNfdumpHeader(s.Line()) || strings.HasPrefix(s.Line(), "Date first seen") || isNfdumpLine(s.Line())
 	},
 	Parse: parseNetflow,
 }

@@ -22,11 +22,11 @@ var openvas = Format{
 	Match: func(s *Shape) bool {
 		switch s.Root {
 		case "report", "get_reports_response", "results", "get_results_response":
-			text := alias(s.Data)
+			text := alias(s.Data())
 			return strings.Contains(text, "<nvt oid=") || strings.Contains(text, "<scan_run_status>") || strings.Contains(text[:min(len(text), 4096)], "<gmp>") ||
 				strings.Contains(text[:min(len(text), 4096)], "<omp>")
 		}
-		return s.Root == "" && s.Object == nil && strings.Contains(s.Line, "NVT Name") && strings.Contains(s.Line, "IP")
+		return s.Root == "" && !s.IsObject() && strings.Contains(s.Line(), "NVT Name") && strings.Contains(s.Line(), "IP")
 	},
 	Parse: parseOpenVAS,
 }

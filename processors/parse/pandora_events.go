@@ -21,11 +21,11 @@ var pandoraEvents = Format{
 	Known: "a header with agent_name, evento and utimestamp, or such rows; JSON with evento and criticity; log lines with [V0] to [V10]",
 	Frame: Reports, Log: true,
 	Match: func(s *Shape) bool {
-		if s.Object != nil {
+		if s.IsObject() {
 			return s.Has("evento", "criticity") || s.Has("evento", "event_type")
 		}
 		var v pandoraEvent
-		return pandoraHeader(s.Line) || pandoraLogLine(s.Line) || v.readRow(s.Line) == nil
+		return pandoraHeader(s.Line()) || pandoraLogLine(s.Line()) || v.readRow(s.Line()) == nil
 	},
 	Parse: parsePandoraEvents,
 }

@@ -260,18 +260,18 @@ type Config struct {
 
 // Parser is the first processor of every batch. It serves one worker.
 type Parser struct {
-	formats []Format // the user's own, then those of the table: an envelope's format cannot name the table that it stands in
-	topics  map[string]*Format
-	topicID string // of the batch, as text
-	key     []byte
-	out     Out
-	shape   Shape
+	recogniser // of the user's own formats, then those of the table: an envelope's format cannot name the table that it stands in
+	topics     map[string]*Format
+	topicID    string // of the batch, as text
+	key        []byte
+	out        Out
+	shape      Shape
 	inflate
 }
 
 // New returns a parser, or an error that names every topic bound to a format that does not exist.
 func New(cfg Config) (*Parser, error) {
-	p := &Parser{formats: slices.Concat(cfg.Own, Formats), topics: make(map[string]*Format, len(cfg.Topics)), key: []byte(cfg.FingerprintKey)}
+	p := &Parser{recogniser: recogniser{formats: slices.Concat(cfg.Own, Formats)}, topics: make(map[string]*Format, len(cfg.Topics)), key: []byte(cfg.FingerprintKey)}
 	for topic, name := range cfg.Topics {
 		f := lookup(p.formats, name)
 		if f == nil {

@@ -24,10 +24,10 @@ var prometheus = Format{
 }
 
 func matchPrometheus(s *Shape) bool {
-	if s.Object != nil || s.Array || s.Root != "" {
+	if s.IsObject() || s.Array || s.Root != "" {
 		return false
 	}
-	for rest, n := s.Data, 0; len(rest) > 0 && n < 16; n++ {
+	for rest, n := s.Data(), 0; len(rest) > 0 && n < 16; n++ {
 		var line []byte
 		line, rest = cutLine(rest)
 		l := strings.TrimSpace(alias(line))

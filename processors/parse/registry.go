@@ -17,7 +17,7 @@ var registryEvents = Format{
 	Known: "JSON object with events that have action and target; push_data (Docker Hub); docker_url (Quay); aws.ecr; registry log",
 	Frame: Values,
 	Match: func(s *Shape) bool {
-		if s.Array || s.Object == nil {
+		if s.Array || !s.IsObject() {
 			return false
 		}
 		if list := s.Raw("events"); len(list) > 0 && list[0] == '[' {
@@ -25,7 +25,7 @@ var registryEvents = Format{
 			return member(first, "target") != nil && member(first, "action") != nil || string(first[:min(1, len(first))]) == "]" && !s.Has("config")
 		}
 		return s.Has("action", "target") && s.Raw("target", "repository") != nil || s.Has("push_data", "repository") ||
-			s.Has("docker_url", "updated_tags") || s.String("source") == "aws.ecr" || s.Has("action", "digest") && s.Has("tag") && len(s.Object) < 2000 ||
+			s.Has("docker_url", "updated_tags") || s.String("source") == "aws.ecr" || s.Has("action", "digest") && s.Has("tag") && len(s.Object()) < 2000 ||
 			s.Has("http.request.uri", "go.version") || s.Has("instance.id", "go.version")
 	},
 	Parse: parseRegistry,

@@ -16,7 +16,7 @@ var scmAppLog = Format{
 	Known: "JSON lines with controller and action, or route and remote_ip, or severity, time and message of GitLab; Gitea's log lines",
 	Frame: Reports,
 	Match: func(s *Shape) bool {
-		if s.Object != nil {
+		if s.IsObject() {
 			return !s.Array && (s.Has("controller", "action", "method", "path") || s.Has("meta.caller_id") || s.Has("route", "remote_ip", "params") ||
 				s.Has("severity", "correlation_id", "message") || s.Has("author_name", "entity_type", "target_type") ||
 				s.Has("severity", "time", "message") && (strings.Contains(s.String("message"), "Failed Login:") || s.String("message") == "Rack_Attack"))
@@ -24,10 +24,10 @@ var scmAppLog = Format{
 		if s.Root != "" {
 			return false
 		}
-		if _, ok := giteaLine(s.Line); ok {
+		if _, ok := giteaLine(s.Line()); ok {
 			return true
 		}
-		_, message, ok := gitlabLine(s.Line)
+		_, message, ok := gitlabLine(s.Line())
 		return ok && gitlabMessage(message) != "log"
 	},
 	Parse: parseSCMAppLog,

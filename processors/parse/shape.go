@@ -9,21 +9,46 @@ import (
 
 // Shape is what can be seen of a payload without reading it whole: enough to tell formats apart.
 type Shape struct {
-	Record *pipeline.Record
-	// Data is the payload.
-	Data []byte
-	// Object is the first JSON object: the payload's own, or the first member of its array. Empty when there is none.
-	Object []byte
 	// Array says that the payload is a JSON array.
 	Array bool
 	// Root is the local name of the XML root element; empty when the payload is no XML.
 	Root string
-	// Line is the first line that is not empty.
-	Line string
 
+	record  *pipeline.Record
+	data    []byte
+	object  []byte
+	line    string
 	formats []Format      // that the payload may be of, for those that carry others
-	members []shapeMember // of Object; every format asks for some, so they are found once
+	members []shapeMember // of the object; every format asks for some, so they are found once
 	keys    uint64        // a bit for each member's key, see keyBit
+	read    bool          // a format has looked at more than Array, Root and the object's keys
+}
+
+// Record returns the record that the payload came with.
+func (s *Shape) Record() *pipeline.Record {
+	s.read = true
+	return s.record
+}
+
+// Data returns the payload.
+func (s *Shape) Data() []byte {
+	s.read = true
+	return s.data
+}
+
+// Object returns the first JSON object: the payload's own, or the first member of its array; nil when there is none.
+func (s *Shape) Object() []byte {
+	s.read = true
+	return s.object
+}
+
+// IsObject reports whether there is one.
+func (s *Shape) IsObject() bool { return s.object != nil }
+
+// Line returns the first line that is not empty.
+func (s *Shape) Line() string {
+	s.read = true
+	return s.line
 }
 
 // shapeMember is one member of the object.
@@ -44,27 +69,27 @@ func newShape(r *pipeline.Record, data []byte) *Shape {
 
 // shapeOf looks at a JSON object within a payload.
 func shapeOf(object []byte) *Shape {
-	s := &Shape{Object: object}
+	s := &Shape{object: object}
 	s.index()
 	return s
 }
 
 func (s *Shape) look(r *pipeline.Record, data []byte) {
-	*s = Shape{Record: r, Data: data, members: s.members[:0]}
+	*s = Shape{record: r, data: data, members: s.members[:0]}
 	b := data[skipSpace(data):]
 	line, _ := cutLine(b)
-	s.Line = alias(line)
+	s.line = alias(line)
 	if len(b) == 0 {
 		return
 	}
 	switch b[0] {
 	case '{':
-		s.Object = b
+		s.object = b
 	case '[':
 		s.Array = true
 		if inner := b[1:]; len(inner) > 0 {
 			if inner = inner[skipSpace(inner):]; len(inner) > 0 && inner[0] == '{' {
-				s.Object = inner
+				s.object = inner
 			}
 		}
 	case '<':
@@ -75,9 +100,10 @@ func (s *Shape) look(r *pipeline.Record, data []byte) {
 
 // Header returns a header of the record, whatever the case of its name: bridges carry HTTP headers over as they like.
 func (s *Shape) Header(name string) string {
-	for i := range s.Record.Headers {
-		if strings.EqualFold(s.Record.Headers[i].Key, name) {
-			return string(s.Record.Headers[i].Value)
+	s.read = true
+	for i := range s.record.Headers {
+		if strings.EqualFold(s.record.Headers[i].Key, name) {
+			return string(s.record.Headers[i].Value)
 		}
 	}
 	return ""
@@ -96,6 +122,10 @@ func (s *Shape) Has(keys ...string) bool {
 // Raw returns the JSON of the value at that path of keys in the object, nil where there is none.
 func (s *Shape) Raw(path ...string) []byte {
 	v := s.top(path[0])
+	if v == nil {
+		return nil
+	}
+	s.read = true
 	for _, k := range path[1:] {
 		if v = member(v, k); v == nil {
 			return nil
@@ -114,7 +144,7 @@ func (s *Shape) top(key string) []byte {
 
 // index finds the object's members.
 func (s *Shape) index() {
-	scanMembers(s.Object, func(name string, value []byte) bool {
+	scanMembers(s.object, func(name string, value []byte) bool {
 		s.members = append(s.members, shapeMember{name, value})
 		s.keys |= keyBit(name)
 		return len(s.members) < maxMembers
@@ -280,16 +310,5 @@ func (p *Parser) choose(topic string, r *pipeline.Record, data []byte) *Format {
 		return f
 	}
 	p.shape.look(r, data)
-	return recognise(p.formats, &p.shape)
-}
-
-// recognise returns the first format that the shape is of, nil where there is none.
-func recognise(formats []Format, s *Shape) *Format {
-	s.formats = formats
-	for i := range formats {
-		if f := &formats[i]; f.Match != nil && f.Match(s) {
-			return f
-		}
-	}
-	return nil
+	return p.recognise(&p.shape)
 }

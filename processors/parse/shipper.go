@@ -21,7 +21,7 @@ var shipper = Format{
 	Known: "JSON object whose log, message or Message is a text of another format; log beside stream or kubernetes; Pub/Sub's message with data",
 	Frame: Values, Log: true,
 	Match: func(s *Shape) bool {
-		if s.Object == nil || s.Raw("event", "category") != nil || s.Raw("event", "kind") != nil || s.Has("event.category") || s.Has("event.kind") {
+		if !s.IsObject() || s.Raw("event", "category") != nil || s.Raw("event", "kind") != nil || s.Has("event.category") || s.Has("event.kind") {
 			return false // ECS whose fields are filled in tells more than the line that they were read from
 		}
 		if s.Has("log", "stream") || s.Has("log", "kubernetes") {

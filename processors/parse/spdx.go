@@ -18,8 +18,8 @@ var spdx = Format{
 	Known: "JSON object with spdxVersion, or @context of SPDX; text with SPDXVersion: or spdxVersion:",
 	Frame: Reports,
 	Match: func(s *Shape) bool {
-		if s.Object == nil {
-			return s.Root == "" && (isSPDXText(s.Data, "SPDXVersion: SPDX-") || isSPDXYAML(s.Data)) || strings.HasPrefix(s.Line, "SPDXVersion:")
+		if !s.IsObject() {
+			return s.Root == "" && (isSPDXText(s.Data(), "SPDXVersion: SPDX-") || isSPDXYAML(s.Data())) || strings.HasPrefix(s.Line(), "SPDXVersion:")
 		}
 		return !s.Array && (s.Has("spdxVersion") || strings.Contains(alias(s.Raw("@context")), "spdx.org/rdf") || s.Raw("SPDXID") != nil && s.Has("packages"))
 	},

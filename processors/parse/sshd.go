@@ -25,17 +25,17 @@ var sshd = Format{
 }
 
 func matchSSHD(s *Shape) bool {
-	if s.Object != nil || s.Root != "" || !bytes.Contains(s.Data[:min(len(s.Data), 4<<10)], []byte("sshd")) {
+	if s.IsObject() || s.Root != "" || !bytes.Contains(s.Data()[:min(len(s.Data()), 4<<10)], []byte("sshd")) {
 		return false
 	}
 	ours, lines := 0, 0
-	for rest := s.Data; len(rest) > 0 && lines < 32; {
+	for rest := s.Data(); len(rest) > 0 && lines < 32; {
 		var line []byte
 		if line, rest = cutLine(rest); len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
 		lines++
-		if l, err := readSyslog(alias(line), s.Record.Time); err == nil && l.priority < 0 && isSSHD(l.app) {
+		if l, err := readSyslog(alias(line), s.Record().Time); err == nil && l.priority < 0 && isSSHD(l.app) {
 			ours++
 		}
 	}

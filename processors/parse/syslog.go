@@ -25,16 +25,16 @@ func matchSyslog(s *Shape) bool {
 	switch {
 	case s.Root != "" && s.Root[0] > '9', s.Array:
 		return false
-	case s.Object != nil:
+	case s.IsObject():
 		return s.Has("syslogtag") || s.Has("rawmsg", "hostname") || s.Has("SYSLOG_IDENTIFIER") || s.Has("PROGRAM", "MESSAGE") ||
 			(s.Has("facility") || s.Has("facility_label") || s.Has("pri")) && (s.Has("message") || s.Has("msg")) &&
 				(s.Has("appname") || s.Has("program") || s.Has("ident") || s.Has("programname") || s.Has("app-name"))
 	}
-	if n, body := octetCount(s.Data); n > 0 && len(body) > 0 {
+	if n, body := octetCount(s.Data()); n > 0 && len(body) > 0 {
 		return true
 	}
-	l, err := readSyslog(s.Line, s.Record.Time)
-	return err == nil && (l.priority >= 0 || l.host != "" && l.app != "" || month(s.Line) > 0)
+	l, err := readSyslog(s.Line(), s.Record().Time)
+	return err == nil && (l.priority >= 0 || l.host != "" && l.app != "" || month(s.Line()) > 0)
 }
 
 func parseSyslog(in *Input, out *Out) error {

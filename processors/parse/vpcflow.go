@@ -19,10 +19,10 @@ var vpcFlow = Format{
 	Known: "header line with srcaddr and dstaddr, or the columns of versions 2 to 8 and of Transit Gateways in their order",
 	Frame: Reports, Log: true,
 	Match: func(s *Shape) bool {
-		if s.Object != nil {
+		if s.IsObject() {
 			return s.Has("logGroup", "logEvents") && (bytes.Contains(s.Raw("logEvents"), []byte(" eni-")) || bytes.Contains(s.Raw("logEvents"), []byte(" tgw-")))
 		}
-		return isVPCHeader(s.Line) || vpcDefault(s.Line) != nil
+		return isVPCHeader(s.Line()) || vpcDefault(s.Line()) != nil
 	},
 	Parse: parseVPCFlow,
 }

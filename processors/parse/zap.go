@@ -20,7 +20,7 @@ var zap = Format{
 	Known: "JSON object with site, whose members have @name and alerts, or with alerts of a pluginId; XML OWASPZAPReport",
 	Frame: Reports,
 	Match: func(s *Shape) bool {
-		if s.Root == "OWASPZAPReport" || s.Root == "report" && strings.Contains(alias(s.Data[:min(len(s.Data), 2048)]), "<alertitem") {
+		if s.Root == "OWASPZAPReport" || s.Root == "report" && strings.Contains(alias(s.Data()[:min(len(s.Data()), 2048)]), "<alertitem") {
 			return true
 		}
 		if s.Array {

@@ -18,8 +18,8 @@ var zeek = Format{
 	Known: "#separator or #fields line; JSON with ts and uid, id.orig_h, id_orig_h, note, fuid, _path or @stream",
 	Frame: Reports, Log: true,
 	Match: func(s *Shape) bool {
-		if s.Object == nil {
-			return strings.HasPrefix(s.Line, "#separator ") || strings.HasPrefix(s.Line, "#fields\t")
+		if !s.IsObject() {
+			return strings.HasPrefix(s.Line(), "#separator ") || strings.HasPrefix(s.Line(), "#fields\t")
 		}
 		return s.Has("ts") && (s.Has("id.orig_h") || s.Has("id_orig_h") || s.Has("uid", "id") || s.Has("note", "msg") || s.Has("_path") ||
 			s.Has("@stream") || s.Has("fuid") || s.Has("uids") || s.Has("percent_lost") || s.Has("peer", "mem"))
