@@ -130,8 +130,11 @@ func (c *contestant) once(ctx context.Context, plant *rig.Plant, dir string, det
 	if err := cmd.Start(); err != nil {
 		return r, err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // it ends by the signal
+		close(ended)
+	}()
 	defer func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // nothing, once it has ended
 		select {

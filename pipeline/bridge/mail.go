@@ -65,7 +65,7 @@ func (p *mailer) deliver(ctx context.Context, m *message) error {
 			p.asked[to] = err
 			never = append(never, fmt.Errorf("%s: %w", to, err))
 		default:
-			later = append(later, fmt.Errorf("%s: %v", to, err))
+			later = append(later, fmt.Errorf("%s: %w", to, err))
 		}
 	}
 	if len(later) > 0 {

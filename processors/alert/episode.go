@@ -16,11 +16,13 @@ import (
 	"github.com/tocsin-project/tocsin/processors/rule"
 )
 
-// Bounds of an alert's record; they keep it far below pipeline.MaxAlertBytes.
+// Bounds of an alert's record; they keep it below pipeline.MaxAlertBytes, also where JSON takes six bytes for each.
 const (
 	maxTitleBytes   = 300
 	maxSummaryBytes = 2000
 	maxEntityBytes  = 300
+	maxLabels       = 32
+	maxLabelBytes   = 64
 )
 
 // updateEvery is how often an open alert is sent again, in event time, where it does not get worse.
@@ -192,8 +194,8 @@ func (e *Episode) send(r *rule.Rule, x *Context, sub *rule.Subscription, team *T
 		Rule: r.ID, RuleVersion: r.Version, Severity: team.Severity, Confidence: r.Confidence, Phases: r.Phases,
 		Title:       clip(r.AlertTitle.Render(lookup), maxTitleBytes),
 		Summary:     clip(r.AlertSummary.Render(lookup), maxSummaryBytes),
-		Project:     x.Column(r, -1, "project"),
-		Environment: x.Column(r, -1, "environment"),
+		Project:     clip(x.Column(r, -1, "project"), maxEntityBytes),
+		Environment: clip(x.Column(r, -1, "environment"), maxEntityBytes),
 		Entities:    x.entities(r),
 
 		FirstEventTime: time.Unix(0, e.First).UTC(),
@@ -209,8 +211,9 @@ func (e *Episode) send(r *rule.Rule, x *Context, sub *rule.Subscription, team *T
 	if a.SuppressedBy = suppressed(r, a.Labels); a.SuppressedBy != "" && status != pipeline.StatusResolved {
 		a.Status = pipeline.StatusSuppressed
 	}
+	a.Labels, a.SuppressedBy = bounded(a.Labels), clip(a.SuppressedBy, maxEntityBytes)
 	if sub.Team == pipeline.TeamSec { // campaigns are for security's eyes until they are disclosed
-		a.Campaign = x.Column(r, -1, "campaign_id")
+		a.Campaign = clip(x.Column(r, -1, "campaign_id"), maxEntityBytes)
 	}
 	if len(e.Metrics) > 0 {
 		a.Metrics = make(map[string]float64, len(e.Metrics))
@@ -286,6 +289,17 @@ func formatMetric(v float64) string {
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	}
 	return strconv.FormatFloat(v, 'g', 2, 64)
+}
+
+// bounded returns the first labels, each clipped, and how many more there are.
+func bounded(labels []string) []string {
+	for i := range labels {
+		labels[i] = clip(labels[i], maxLabelBytes)
+	}
+	if more := len(labels) - maxLabels; more > 0 {
+		labels = append(labels[:maxLabels], fmt.Sprintf("…+%d", more))
+	}
+	return labels
 }
 
 // clip shortens a text to n bytes, at the border of a rune.

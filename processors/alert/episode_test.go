@@ -148,13 +148,25 @@ func TestExpiredSubscriptionsAreSilent(t *testing.T) {
 func TestLongTextsAreClipped(t *testing.T) {
 	r := load(t, `[{team: sec, severity: 4}]`)
 	x := &Context{}
-	long := strings.Repeat("ü", 40_000)
-	x.Note(r, &pipeline.Signal{Step: 0, Time: t0, Fields: []pipeline.Attr{{Key: "src_ip", Value: long}, {Key: "actor", Value: long}}})
-	e, out := &Episode{Key: "k"}, &Output{}
+	long := strings.Repeat("<", 80_000)
+	fields := []pipeline.Attr{{Key: "environment", Value: long}, {Key: "campaign_id", Value: long}}
+	for _, e := range r.Entities {
+		fields = append(fields, pipeline.Attr{Key: e.Column, Value: long})
+	}
+	x.Note(r, &pipeline.Signal{Step: 0, Time: t0, Fields: append(fields, []pipeline.Attr{{Key: "labels", Value: strings.Repeat(strings.Repeat("\x01", 2000)+",", 500)}}...)})
+	e, out := &Episode{Key: strings.Repeat("<", 256)}, &Output{}
 	e.Add(t0.UnixNano(), uuid.New(), 1)
 	e.Fire(r, x, t0.UnixNano(), t0, rule.LevelWarn, out)
-	if _, err := pipeline.EncodeAlert(out.Alerts[0], "test", t0); err != nil {
+	for i := range rule.MaxEntities - len(out.Alerts[0].Entities) {
+		out.Alerts[0].Entities[fmt.Sprint("entity-", i)] = out.Alerts[0].Entities["ip"]
+	}
+	b, err := pipeline.EncodeAlert(out.Alerts[0], "test", t0)
+	if err != nil {
 		t.Error(err)
+	}
+	t.Logf("%d bytes at most", len(b))
+	if labels := out.Alerts[0].Labels; len(labels) != maxLabels+1 || labels[maxLabels] != "…+469" {
+		t.Errorf("%d labels, the last is %q", len(labels), labels[len(labels)-1])
 	}
 	for _, s := range []string{out.Alerts[0].Title, out.Alerts[0].Summary, out.Alerts[0].Entities["ip"]} {
 		if len(s) > maxSummaryBytes || !strings.HasSuffix(s, "…") {

@@ -293,7 +293,13 @@ func (r *reader) entities(n ast.Node) {
 		r.captured[column] = true
 		r.rule.Entities = append(r.rule.Entities, Entity{name, column})
 	})
+	if len(r.rule.Entities) > MaxEntities {
+		r.failAt(n, fmt.Sprintf("%d entities", len(r.rule.Entities)), fmt.Sprintf("name %d at most: an alert's record has a bound", MaxEntities))
+	}
 }
+
+// MaxEntities is how many entities a rule may name.
+const MaxEntities = 14
 
 // expression reads an expression and tells where in the file its errors are.
 func (r *reader) expression(n ast.Node, what, want string) exprast.Node {
