@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -38,7 +39,9 @@ func Follow(ctx context.Context, cfg Config, name, instance string, deliver func
 		return fmt.Errorf("kafka bridge %s: %w", name, err)
 	}
 	opts = append(opts, cfg.member(group, instance, kgo.CooperativeStickyBalancer(), kgo.StickyBalancer())...)
+	own := owned{ctx: ctx, parts: map[topicPartition]ownedPartition{}}
 	client, err := kgo.NewClient(append(opts,
+		kgo.OnPartitionsAssigned(own.came), kgo.OnPartitionsRevoked(own.went), kgo.OnPartitionsLost(own.went),
 		kgo.ConsumeTopics(topics...),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), // of a partition that was added since
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -65,7 +68,14 @@ func Follow(ctx context.Context, cfg Config, name, instance string, deliver func
 			}
 		})
 		for _, r := range fetches.Records() {
-			reason, err := deliver(ctx, r.Value)
+			mine := own.of(r)
+			if mine == nil {
+				continue // its partition has another owner since, who delivers it
+			}
+			reason, err := deliver(mine, r.Value)
+			if mine.Err() != nil && ctx.Err() == nil {
+				continue // or did so while the peer was asked again and again: newer versions may be there by now
+			}
 			if err == nil && reason != "" {
 				log.Error("alert not delivered", zap.String("topic", r.Topic), zap.Int32("partition", r.Partition), zap.Int64("offset", r.Offset), zap.String("reason", reason))
 				err = bury(ctx, client, r, reason)
@@ -86,6 +96,49 @@ func Follow(ctx context.Context, cfg Config, name, instance string, deliver func
 		}
 	}
 	return nil
+}
+
+// owned are the partitions that a member has, each with a context that ends when it has not.
+type owned struct {
+	ctx   context.Context
+	mu    sync.Mutex
+	parts map[topicPartition]ownedPartition
+}
+
+type ownedPartition struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func (o *owned) came(_ context.Context, _ *kgo.Client, came map[string][]int32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for topic, partitions := range came {
+		for _, n := range partitions {
+			ctx, cancel := context.WithCancel(o.ctx)
+			o.parts[topicPartition{topic, n}] = ownedPartition{ctx, cancel}
+		}
+	}
+}
+
+func (o *owned) went(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for topic, partitions := range gone {
+		for _, n := range partitions {
+			if p, ok := o.parts[topicPartition{topic, n}]; ok {
+				p.cancel()
+				delete(o.parts, topicPartition{topic, n})
+			}
+		}
+	}
+}
+
+// of returns the context of the record's partition; nil where that is another's.
+func (o *owned) of(r *kgo.Record) context.Context {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.parts[topicPartition{r.Topic, r.Partition}].ctx
 }
 
 // beginAtEnd gives a group that has no position in a partition that of its end, once: a bridge that was down misses nothing.

@@ -107,3 +107,80 @@ func waitForGroup(t *testing.T, cfg Config, group string) {
 		return err == nil && len(offsets) > 0
 	})
 }
+
+// TestFollowLeavesWhatIsAnothers: a member whose peer is away holds records of all partitions when a second one takes some of them
+// over. What that one has delivered the first does not deliver again, and older than what is there, when its peer is back.
+func TestFollowLeavesWhatIsAnothers(t *testing.T) {
+	cfg := broker(t)
+	log := zaptest.NewLogger(t)
+	var mu sync.Mutex
+	came := map[string][]string{} // members that delivered, by alert
+	asked := make(chan struct{}, 1000)
+	away := true
+	peer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		member, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		if member == "first" && away {
+			asked <- struct{}{}
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		came[r.Header.Get("Webhook-Id")] = append(came[r.Header.Get("Webhook-Id")], member)
+	}))
+	t.Cleanup(peer.Close)
+	ctx, cancel := context.WithCancel(t.Context())
+	var members sync.WaitGroup
+	t.Cleanup(func() { cancel(); members.Wait() })
+	follow := func(member string) {
+		b, err := bridge.New(bridge.Config{Name: "b", Kind: "webhook", URL: peer.URL + "/" + member, Key: "k", PerMinute: 60_000}, log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		members.Go(func() {
+			if err := Follow(ctx, cfg, "b", member, b.Deliver, b.Refresh, log); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	follow("first")
+	waitForGroup(t, cfg, cfg.Group+"-bridge-b")
+	const alerts = 24
+	producer := client(t, cfg)
+	for n := range alerts {
+		a := &pipeline.Alert{ID: pipeline.NewID(fmt.Sprint(n)), Version: 1, Status: pipeline.StatusFiring, Team: "sec", DedupKey: fmt.Sprint(n), Title: "t", EventIDs: []uuid.UUID{}}
+		value, err := pipeline.EncodeAlert(a, "tocsin/test", time.Now())
+		if err == nil {
+			err = producer.ProduceSync(t.Context(), &kgo.Record{Topic: AlertsPrefix + "sec", Key: []byte(a.DedupKey), Value: value}).FirstErr()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-asked
+	follow("second")
+	waitFor(t, "what the second one has taken over", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(came) > 0
+	})
+	time.Sleep(time.Second) // it has more than one
+	mu.Lock()
+	away = false
+	mu.Unlock()
+	waitFor(t, "all alerts", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(came) == alerts
+	})
+	by := map[string]int{}
+	for id, members := range came {
+		if len(members) != 1 {
+			t.Errorf("%s was delivered by %v", id, members)
+		}
+		by[members[0]]++
+	}
+	if by["first"] == 0 || by["second"] == 0 {
+		t.Errorf("delivered by %v: nothing was shared", by)
+	}
+}
