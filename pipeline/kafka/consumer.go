@@ -490,6 +490,22 @@ type ownership struct {
 // where it hears of it from a join. What it had may have had other owners in between: it joins again, and begins where the group stands.
 var errTaken = errors.New("the group has had this member out; its partitions may have had another owner since they were read")
 
+// rejoined reports whether it is this client itself that has taken the place of the member that it was: it has joined again under
+// the same name, and the answer to that may still be on its way.
+func rejoined(ctx context.Context, client *kgo.Client, was string) bool {
+	for range 20 {
+		if now, _ := client.GroupMetadata(); now != "" && now != was {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return false
+}
+
 // Commit implements pipeline.Offsets.
 func (o *ownership) Commit(ctx context.Context, tp pipeline.TopicPartition, next int64, chunk *pipeline.Chunk) error {
 	metadata := encodePlan(chunk)
@@ -519,6 +535,9 @@ func (o *ownership) Commit(ctx context.Context, tp pipeline.TopicPartition, next
 			}
 		}
 	})
+	if errors.Is(failure, kerr.FencedInstanceID) && rejoined(ctx, o.client, o.member) {
+		failure = errTaken
+	}
 	switch {
 	case failure == nil:
 		return nil

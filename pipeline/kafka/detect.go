@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/attribute"
@@ -280,11 +281,18 @@ func (d *Detect) round(ctx context.Context, fetches kgo.Fetches, tick bool) (err
 		d.tick(produce)
 	}
 	failure = errors.Join(failure, sent.Err())
-	ctx = kgo.PreTxnCommitFnContext(ctx, func(req *kmsg.TxnOffsetCommitRequest) error { return d.taken(partitions, req.MemberID) })
+	var member string
+	ctx = kgo.PreTxnCommitFnContext(ctx, func(req *kmsg.TxnOffsetCommitRequest) error {
+		member = req.MemberID
+		return d.taken(partitions, req.MemberID)
+	})
 	_, commit := pipeline.Begin(ctx, d.Tracer, "commit")
 	committed, err := d.session.End(ctx, kgo.TransactionEndTry(failure == nil))
 	commit.SetAttributes(attribute.Bool("tocsin.committed", committed))
 	pipeline.End(commit, err)
+	if errors.Is(err, kerr.FencedInstanceID) && rejoined(ctx, d.session.Client(), member) {
+		err = errTaken
+	}
 	for p := range partitions {
 		if state, ok := d.states[p]; ok && committed {
 			state.Commit()

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"sync"
@@ -194,7 +195,7 @@ func TestMemberThatWasOutJoinsAgain(t *testing.T) {
 			s := pipeline.Signal{Kind: pipeline.SignalMatch, Key: "key", Offset: int64(sent), Time: time.Now(), Ingest: time.Now()}
 			sent++
 			if err := producer.ProduceSync(ctx, &kgo.Record{Topic: "raw", Value: []byte("x")}, &kgo.Record{Topic: SignalsTopic, Value: pipeline.AppendSignal(nil, &s)}).FirstErr(); err != nil {
-				t.Fatal(err)
+				t.Fatal(errors.Join(err, g.Wait()))
 			}
 		}
 	}
