@@ -57,6 +57,7 @@ var answers = map[string]string{
 	"lineage":              "1 of_commit commit " + mallorySHA,
 	"neighbours":           "contains from component " + rack,
 	"phases":               "packaging",
+	"rule_precision":       "C12 1 0 0",
 	"policies":             "sec:maria SEC-77 security asks for alerts of C04 and C22",
 	"refused":              "",
 	"registry_traffic":     "robot$deploy",
