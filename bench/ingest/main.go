@@ -119,11 +119,11 @@ func measure(ctx context.Context) error {
 	for _, j := range chosen {
 		cpu := func(r run) float64 { return r.cpu.Seconds() / million }
 		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.0f\t%.0f\t%d\n", j.name,
-			median(j.runs, func(r run) float64 { return float64(*events) / r.wall.Seconds() }),
-			median(j.runs, cpu), median(j.runs, cpu)/median(chosen[0].runs, cpu),
-			median(j.runs, func(r run) float64 { return r.server.Seconds() / million }),
-			median(j.runs, func(r run) float64 { return r.block }),
-			median(j.runs, func(r run) float64 { return float64(r.rss) / 1e6 }), j.signals)
+			rig.Median(j.runs, func(r run) float64 { return float64(*events) / r.wall.Seconds() }),
+			rig.Median(j.runs, cpu), rig.Median(j.runs, cpu)/rig.Median(chosen[0].runs, cpu),
+			rig.Median(j.runs, func(r run) float64 { return r.server.Seconds() / million }),
+			rig.Median(j.runs, func(r run) float64 { return r.block }),
+			rig.Median(j.runs, func(r run) float64 { return float64(r.rss) / 1e6 }), j.signals)
 	}
 	if err := w.Flush(); err != nil || !*budget {
 		return err
@@ -303,12 +303,3 @@ func records() iter.Seq[[]byte] {
 }
 
 func timeOf(i int) time.Time { return began.Add(time.Duration(i) * time.Hour / time.Duration(*events)) }
-
-func median(runs []run, of func(run) float64) float64 {
-	var values []float64
-	for _, r := range runs {
-		values = append(values, of(r))
-	}
-	slices.Sort(values)
-	return values[len(values)/2]
-}

@@ -22,7 +22,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -188,7 +187,7 @@ func table(w io.Writer, title string, contestants []*contestant, detect bool, wa
 			fmt.Fprintf(t, "%s\tnot counted: %s\t\t\t\t\t\n", c.name, trouble)
 			continue
 		}
-		cpu := median(good, func(r run) float64 { return r.cpu.Seconds() / million })
+		cpu := rig.Median(good, func(r run) float64 { return r.cpu.Seconds() / million })
 		if c.peer == nil {
 			base = cpu
 		}
@@ -200,23 +199,14 @@ func table(w io.Writer, title string, contestants []*contestant, detect bool, wa
 			trouble = "; not counted: " + trouble
 		}
 		fmt.Fprintf(t, "%s\t%.1f\t%s\t%.0f\t%.0f\t%d exact of %d%s\t\n", c.name, cpu, times,
-			median(good, func(r run) float64 { return float64(want.rows) / r.wall.Seconds() }),
-			median(good, func(r run) float64 { return float64(r.rss) / 1e6 }), len(good), len(c.runs[detect]), trouble)
+			rig.Median(good, func(r run) float64 { return float64(want.rows) / r.wall.Seconds() }),
+			rig.Median(good, func(r run) float64 { return float64(r.rss) / 1e6 }), len(good), len(c.runs[detect]), trouble)
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintln(w)
 	return err
-}
-
-func median(runs []run, of func(run) float64) float64 {
-	var values []float64
-	for _, r := range runs {
-		values = append(values, of(r))
-	}
-	slices.Sort(values)
-	return values[len(values)/2]
 }
 
 // load is what the machine had to do in the last minute, in processes.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,4 +81,14 @@ func Processor() string {
 		}
 	}
 	return "unknown processor"
+}
+
+// Median returns the median of a number of the runs, of which there is one at least; of an even number the greater of the two.
+func Median[R any](runs []R, of func(R) float64) float64 {
+	var values []float64
+	for _, r := range runs {
+		values = append(values, of(r))
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
 }
