@@ -216,6 +216,7 @@ func startMission(t *testing.T) *mission {
 	cfg.Instance, cfg.Admin.Listen = "mission", "127.0.0.1:0"
 	cfg.Kafka.Topics, cfg.Kafka.Partitions = []string{"events"}, 1
 	cfg.Alerts.PerMinute = 10_000
+	cfg.Parse.FingerprintKey = "mission's key"
 	cfg.Flush.Interval = 100 * time.Millisecond
 	table := func(name, text string) []string {
 		path := filepath.Join(t.TempDir(), name)

@@ -3,6 +3,7 @@ package enrich
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -141,6 +142,7 @@ func (p *Processor) withhold(b *pipeline.Batch, os *optOuts) {
 		e := &b.Events[i]
 		if o := p.records[b.RecordIndex(e)]; o != nil && e.Dropped() == "" && o.in(e.Raw) {
 			e.Raw = withheld
+			e.Attrs = slices.DeleteFunc(e.Attrs, func(a pipeline.Attr) bool { return a.Key == "raw.hmac_sha256" })
 			p.shared.count(o, "raw")
 		}
 	}

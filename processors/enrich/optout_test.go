@@ -147,6 +147,7 @@ func TestSharedRawIsWithheld(t *testing.T) {
 	for _, name := range []string{"redline-auth", "billing"} {
 		e := b.Next(0)
 		e.Time, e.Type, e.Pipeline, e.Raw = b.Records[0].Time, "testcaserun.finished", name, `{"suites":["redline-auth","billing"]}`
+		e.SetAttr("raw.hmac_sha256", "of redline")
 	}
 	b.Fail(pipeline.Failure{Record: 0, Stage: "parse", Reason: "line 3 is torn", Data: []byte(`"details of no name`)})
 	text, stored := leaves(t, ps[1:], b)

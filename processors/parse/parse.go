@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,6 +99,8 @@ type redaction struct {
 	found []string // what looks like a secret in the piece
 	forms []string // the secrets as they may stand in texts
 	mask  masker   // of forms
+	// summed is what was summed last, until the next piece.
+	summed struct{ of, sum string }
 }
 
 // Event appends an event of the given type (empty: the format's first) and returns it for the format to fill. The
@@ -251,8 +254,8 @@ func accessKeyID(s string) string {
 type Config struct {
 	// Topics binds topics to formats by name. A topic that is not named has its records recognised one by one.
 	Topics map[string]string `yaml:"topics"`
-	// FingerprintKey keys the fingerprints of secrets (HMAC-SHA256). It is kept apart from the data: who has both can
-	// test guesses.
+	// FingerprintKey keys the fingerprints of secrets and those of records from which secrets were taken (HMAC-SHA256). It is kept
+	// apart from the data: who has both can test guesses.
 	FingerprintKey string `yaml:"fingerprint_key"`
 	// Own are formats beside those of the table, asked before them (see processors/mapping).
 	Own []Format `yaml:"-"`
@@ -264,6 +267,7 @@ type Parser struct {
 	topics     map[string]*Format
 	topicID    string // of the batch, as text
 	key        []byte
+	mac        hash.Hash // under the key
 	out        Out
 	shape      Shape
 	inflate
@@ -272,6 +276,7 @@ type Parser struct {
 // New returns a parser, or an error that names every topic bound to a format that does not exist.
 func New(cfg Config) (*Parser, error) {
 	p := &Parser{recogniser: recogniser{formats: slices.Concat(cfg.Own, Formats)}, topics: make(map[string]*Format, len(cfg.Topics)), key: []byte(cfg.FingerprintKey)}
+	p.mac = hmac.New(sha256.New, p.key)
 	for topic, name := range cfg.Topics {
 		f := lookup(p.formats, name)
 		if f == nil {
@@ -420,6 +425,7 @@ func (o *Out) begin(data []byte, line int, r *pipeline.Record) {
 	o.input = Input{Data: data, Line: line, Record: r}
 	o.piece, o.at = &o.input, lineCursor{}
 	o.first, o.secrets, o.named, o.encoded = len(o.batch.Events), o.secrets[:0], o.named[:0], false
+	o.summed.of = ""
 	o.idsMade = o.idsMade && o.format.Log
 	if len(o.keyIDs) > 0 {
 		clear(o.keyIDs)
@@ -503,9 +509,9 @@ func (o *Out) identity(i int) uuid.UUID {
 
 // fingerprint is the first 16 bytes of HMAC-SHA256(key, secret), in hex.
 func (p *Parser) fingerprint(secret string) string {
-	mac := hmac.New(sha256.New, p.key)
-	mac.Write([]byte(secret))
-	return hex.EncodeToString(mac.Sum(nil)[:16])
+	p.mac.Reset()
+	p.mac.Write([]byte(secret))
+	return hex.EncodeToString(p.mac.Sum(nil)[:16])
 }
 
 // kind is what an event's type says of it.

@@ -2,6 +2,7 @@ package parse
 
 import (
 	"cmp"
+	"encoding/hex"
 	"html"
 	"slices"
 	"strings"
@@ -51,6 +52,7 @@ func (p *Parser) redact(o *Out, events []pipeline.Event) {
 	masker := o.masker()
 	for i := range events {
 		e := &events[i]
+		original := e.Raw
 		eachText(e, func(s *string) {
 			if *s == "" || clean && liesIn(*s, raw) {
 				return
@@ -65,7 +67,28 @@ func (p *Parser) redact(o *Out, events []pipeline.Event) {
 				a.Value = mask
 			}
 		}
+		if e.Raw != original {
+			e.SetAttr("raw.hmac_sha256", o.sum(original))
+		}
 	}
+}
+
+// sum is the HMAC-SHA256 of a raw text before it is masked, in hex: with the key it is proof of which record an event is from. A
+// plain hash would be proof of a guessed secret as well, for all around it is known; so without a key there is none.
+func (o *Out) sum(raw string) string {
+	if len(o.parser.key) == 0 {
+		return ""
+	}
+	if s := &o.summed; s.of == "" || unsafe.StringData(s.of) != unsafe.StringData(raw) || len(s.of) != len(raw) { // many events share one
+		m := o.parser.mac
+		m.Reset()
+		m.Write(unsafe.Slice(unsafe.StringData(raw), len(raw)))
+		o.spare = m.Sum(o.spare[:0])
+		sum := len(o.spare)
+		o.spare = hex.AppendEncode(o.spare, o.spare)
+		s.of, s.sum = raw, o.join(alias(o.spare[sum:]))
+	}
+	return o.summed.sum
 }
 
 // scrub is the parser's, with the masked text in the memory that join uses.
