@@ -56,6 +56,15 @@ var Promised = []Promise{
 	{"C26", "mon"}, {"C26", "ops"}, {"C26", "dev"},
 	{"C27", "sec"},
 	{"C28", "dev"}, {"C28", "ops"},
+	{"C03b", "sec"}, {"C03b", "dev"},
+	{"OPS-REC", "dev"},
+	{"hook-silent", "ops"},
+	{"new-host", "ops"},
+	{"platform-undeclared", "dev"},
+	{"tests-by-people", "dev"},
+	{"threat-model", "sec"},
+	{"tocsin-silent", "ops"}, {"tocsin-silent", "mon"},
+	{"tocsin-trouble", "ops"}, {"tocsin-trouble", "mon"},
 }
 
 // Result is how one check went.

@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -78,6 +79,11 @@ func TestStoryRaisesWhatItPromises(t *testing.T) {
 	rules, err := rule.Load(rule.Library())
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, r := range rules.Rules {
+		if !slices.ContainsFunc(Promised, func(p Promise) bool { return p.Rule == r.ID }) {
+			t.Errorf("%s has no part in the story", r.ID)
+		}
 	}
 	matcher, engine := rules.NewMatcher(), correlate.New(rules, correlate.Config{})
 	from := pipeline.TopicPartition{Topic: "story"}

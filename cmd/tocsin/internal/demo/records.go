@@ -13,18 +13,12 @@ func (s *story) sha() string {
 
 // own is an event in tocsin's own words, as CloudEvents in structured mode.
 func (s *story) own(t time.Duration, typ, says string, fields ...string) {
-	s.ownAt(t, t, typ, says, fields...)
-}
-
-// ownAt is such an event that is sent at t, and says that it happened at another time.
-func (s *story) ownAt(t, happened time.Duration, typ, says string, fields ...string) {
 	var data []string
 	for i := 0; i < len(fields); i += 2 {
 		data = append(data, fmt.Sprintf("%q:%q", fields[i], fields[i+1]))
 	}
-	when := s.time(happened)
 	s.add(t, TopicPeople, typ, says, fmt.Sprintf(`{"specversion":"1.0","type":"dev.tocsin.%s","id":"own-%d-%s","source":"/tocsin/people","time":"%s","datacontenttype":"application/json","data":{%s}}`,
-		typ, len(s.records), typ, when.Format(time.RFC3339Nano), strings.Join(data, ",")), "content-type", "application/cloudevents+json")
+		typ, len(s.records), typ, s.time(t).Format(time.RFC3339Nano), strings.Join(data, ",")), "content-type", "application/cloudevents+json")
 }
 
 // cdevent is a CDEvents 0.4 event.

@@ -78,7 +78,7 @@ type story struct {
 // same records. rate is the noise of every day, in records a simulated second.
 func Story(origin time.Time, seed uint64, rate int) []Record {
 	s := &story{origin: origin.UTC().Truncate(time.Second), rng: rand.New(rand.NewPCG(seed, 0))}
-	s.lastNight()
+	s.before()
 	s.requirements()
 	s.writing()
 	s.testing()
@@ -92,6 +92,7 @@ func Story(origin time.Time, seed uint64, rate int) []Record {
 	s.habits()
 	s.neglect()
 	s.intruder()
+	s.lessons()
 	s.noise(rate)
 	slices.SortStableFunc(s.records, func(a, b Record) int { return int(a.At - b.At) })
 	return s.records

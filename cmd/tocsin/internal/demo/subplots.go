@@ -11,10 +11,18 @@ const hastyChange = 45
 // toolsDigest is an image that no pipeline has built.
 const toolsDigest = "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
 
-// lastNight is what happened before the story begins. It comes first: it is older than everything else.
-func (s *story) lastNight() {
-	s.ownAt(0, -23*time.Hour-45*time.Minute, "backup.finished", "", "outcome", "success", "service", "tocsin", "title", "backup of tocsin verified")
+// before is what happened before the story begins: a month ago, a day ago and in the night.
+func (s *story) before() {
+	s.own(-30*24*time.Hour+at(14, 0), "testsuiterun.finished", "", "project", "billing", "pipeline", "invoices by hand", "outcome", "success", "actor", "tina", "title", "invoices by hand", "attributes.test.trigger", "manual")
+	s.own(-24*time.Hour+at(14, 0), "heartbeat", "", "host", "db-1", "title", "the agent on db-1 runs")
+	s.own(-24*time.Hour+at(15, 0), "backup.finished", "", "outcome", "success", "service", "tocsin", "title", "backup of tocsin verified")
+	for t := -14 * time.Hour; t < -80*time.Minute; t += 30 * time.Minute {
+		s.add(t, TopicCI, "ledger", "", fmt.Sprintf("    encrypted: secrets/%s.key\n", s.time(t).Format("15-04")), "tocsin_repo", "git.example/acme/ledger")
+	}
 }
+
+// staleDigest is an image that is built of an old lock file, and never released.
+const staleDigest = "sha256:fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9"
 
 // habits are what a build machine and a service do all the time: what is new is told from it.
 func (s *story) habits() {
@@ -52,10 +60,25 @@ func (s *story) neglect() {
 	s.pull(at(3, 58), "opened", hastyChange, "dave", s.sha(), false, "writing       change 45 adds 900 lines and is approved within 20 seconds")
 	s.review(at(4, 18), hastyChange, "dave", "approved", s.sha())
 	s.own(at(5, 0), "chaos.started", "", "title", "exp-13: cpu on web-3", "host", "web-3", "labels", "chaos:exp-13")
+	s.own(at(4, 40), "branch.push", "writing       acme/ledger is written without a threat model, and its hook of git-crypt says nothing any more", "repo", "git.example/acme/ledger", "ref", "main", "actor", "erin", "commit_sha", s.sha(), "title", "erin pushed to main")
+	s.own(at(7, 10), "artifact.packaged", "packaging     pay-cli is built for a platform that nobody planned", "artifact", "pay-cli", "actor", "ci-bot", "title", "pay-cli for plan9/amd64", "attributes.artifact.platform", "plan9/amd64")
+	for i := range 10 {
+		s.own(at(i, 50), "heartbeat", "", "host", "mon-2", "service", "tocsin", "title", "tocsin on mon-2 runs")
+	}
+	for i, typ := range []string{"alert.firing", "alert.resolved"} {
+		s.own(at(20+i, 30), typ, []string{"monitoring    of two tocsins one falls silent, and the other is behind", ""}[i], "host", "mon-1", "service", "tocsin", "rule_id", "tocsin lag", "severity_id", "5", "title", "tocsin mon-1: lag", "attributes.reason", "partition 2 is 11 minutes behind")
+	}
 	for i := range 3 {
 		t := at(6, 10) + time.Duration(i)*time.Minute
 		s.add(t, TopicCI, "billing", "", skippedSuite(s.time(t)), "tocsin_project", "billing", "tocsin_labels", "sec-routine", "tocsin_run_id", fmt.Sprintf("jenkins/billing/%d", 40+i))
 	}
+}
+
+// lessons is what comes of it all.
+func (s *story) lessons() {
+	s.add(at(24, 4), TopicCI, "pay-api", "packaging     the first build of 1.8.1 has rack 2.2.7, of a lock file that was not renewed", sbom(s.time(at(24, 4)), "1.8.1-rc1", staleDigest, "2.2.7"), "tocsin_artifact_digest", staleDigest)
+	s.own(at(26, 0), "recommendation.created", "operation     operations recommends more memory for pay-api; a host that nobody knows asks for a name", "team", "ops", "service", "pay-api", "actor", "ops:jim", "title", "pay-api wants 1Gi: 900Mi of 512Mi are used")
+	s.suricata(at(26, 10), "", `"event_type":"dns","src_ip":"10.0.1.99","src_port":40010,"dest_ip":"10.0.0.2","dest_port":53,"proto":"UDP","host":"rogue-7","dns":{"type":"query","rrname":"db-1.internal.example","rrtype":"A"}`)
 }
 
 // intruder is what mallory and whoever has svc_report's password do besides.
