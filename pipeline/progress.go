@@ -13,7 +13,10 @@ import (
 )
 
 // EndOffset is what is known of a partition's end. Its methods may be called from any goroutine.
-type EndOffset struct{ offset, asked atomic.Int64 }
+type EndOffset struct {
+	offset, asked atomic.Int64
+	skipped       atomic.Pointer[[2]int64]
+}
 
 // Seen notes that there are records before the offset.
 func (e *EndOffset) Seen(offset int64) {
@@ -27,8 +30,18 @@ func (e *EndOffset) Asked(offset int64, at time.Time) {
 	e.asked.Store(at.UnixNano())
 }
 
+// Skipped notes that from the one offset to the other there is no record for anybody, only the marks of transactions and what was aborted
+// in them. Where nothing follows, the partition ends before them, or it would lag until somebody writes to it again.
+func (e *EndOffset) Skipped(from, to int64) { e.skipped.Store(&[2]int64{from, to}) }
+
 // Offset returns the offset behind the newest record that is known of.
-func (e *EndOffset) Offset() int64 { return e.offset.Load() }
+func (e *EndOffset) Offset() int64 {
+	offset := e.offset.Load()
+	if s := e.skipped.Load(); s != nil && s[0] < offset && offset <= s[1] {
+		return s[0]
+	}
+	return offset
+}
 
 // reached reports whether nothing was behind the offset at that time, or later.
 func (e *EndOffset) reached(offset int64, at time.Time) bool {

@@ -54,6 +54,7 @@ type partition struct {
 	bytes  atomic.Int64 // of what is queued
 	paused atomic.Bool
 	end    pipeline.EndOffset
+	next   int64 // behind the last record that was fetched; of the poll loop alone, once the partition is there
 }
 
 // queueBatches bounds what waits for a worker; a partition whose queue is full is not fetched until one batch is left: the
@@ -64,6 +65,9 @@ const queueBatches = 4
 // answer to the request before, which does not name it: with the client's usual 5 s one busy partition among quiet ones would
 // stand still for seconds after every few batches.
 const fetchWait = 50 * time.Millisecond
+
+// newTopics is how soon topics and partitions that are new are read.
+const newTopics = 30 * time.Second
 
 // recordBytes is what a record takes beside its key and value, here and in the client.
 const recordBytes = 400
@@ -99,6 +103,8 @@ func NewConsumer(cfg Config, instance string, budget *pipeline.Budget, start fun
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), // they say that a partition ends in the mark of a transaction
+		kgo.MetadataMaxAge(newTopics),
 		kgo.FetchMaxWait(fetchWait),
 		kgo.FetchMaxBytes(fetchBytes),
 		kgo.FetchMaxPartitionBytes(512<<10),
@@ -234,10 +240,22 @@ func (c *Consumer) dispatch(topic string, fetched *kgo.FetchPartition) {
 	if p == nil {
 		return // revoked since it was fetched: its next owner reads it again
 	}
+	past := fetched.Records[len(fetched.Records)-1].Offset + 1
+	records := slices.DeleteFunc(fetched.Records, func(r *kgo.Record) bool { return r.Attrs.IsControl() })
+	if len(records) > 0 {
+		p.next = records[len(records)-1].Offset + 1
+	}
+	if past > p.next {
+		p.end.Skipped(p.next, past)
+	}
+	p.end.Seen(fetched.HighWatermark)
+	if len(records) == 0 {
+		return
+	}
 	size := int64(0)
 	b := &pipeline.Batch{
 		TopicPartition: pipeline.TopicPartition{Topic: topic, ID: p.id, Partition: fetched.Partition},
-		Records:        make([]pipeline.Record, len(fetched.Records)),
+		Records:        make([]pipeline.Record, len(records)),
 		Polled:         time.Now(),
 		Free: func() {
 			p.bytes.Add(-size)
@@ -247,12 +265,11 @@ func (c *Consumer) dispatch(topic string, fetched *kgo.FetchPartition) {
 			}
 		},
 	}
-	for i, r := range fetched.Records {
+	for i, r := range records {
 		b.Records[i] = record(r)
 		size += recordBytes + int64(len(r.Key)+len(r.Value))
 	}
 	c.budget.Take(size)
-	p.end.Seen(fetched.HighWatermark)
 	// Pause before the batch is handed over: its release is what resumes.
 	queued, waiting := p.queued.Add(1), p.bytes.Add(size)
 	if (queued >= queueBatches || queued > 1 && c.budget.Much(waiting)) && p.paused.CompareAndSwap(false, true) {
@@ -306,7 +323,7 @@ func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, assigned ma
 				next, plan = o.At, decodePlan(tp, o.At, o.Metadata)
 			}
 			workerCtx, cancel := context.WithCancel(context.Background()) // ends by revoked and lost, not with the poll
-			p := &partition{id: tp.ID, in: make(chan *pipeline.Batch, queueBatches+1), cancel: cancel, done: make(chan struct{})}
+			p := &partition{id: tp.ID, in: make(chan *pipeline.Batch, queueBatches+1), cancel: cancel, done: make(chan struct{}), next: next}
 			end, _ := known.ends.Lookup(topic, n)
 			p.end.Seen(end.Offset)
 			w.End = &p.end

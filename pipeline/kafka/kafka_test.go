@@ -321,6 +321,64 @@ func (c slowTally) Restore(key, value []byte) error {
 	return c.tally.Restore(key, value)
 }
 
+// TestNoLagBehindTransactions: a partition that ends in the marks of transactions, committed and aborted, is read to its end.
+func TestNoLagBehindTransactions(t *testing.T) {
+	cfg := broker(t)
+	producer := client(t, cfg, kgo.TransactionalID("app"), kgo.DefaultProduceTopic("raw"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	for _, write := range []struct {
+		partition int32
+		end       kgo.TransactionEndTry
+	}{{0, kgo.TryCommit}, {1, kgo.TryCommit}, {1, kgo.TryAbort}, {2, kgo.TryAbort}} {
+		if err := producer.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		if err := producer.ProduceSync(t.Context(), &kgo.Record{Partition: write.partition}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if err := producer.EndTransaction(t.Context(), write.end); err != nil {
+			t.Fatal(err)
+		}
+	}
+	warehouse := pipelinetest.NewWarehouse()
+	registry := prometheus.NewRegistry()
+	metrics := pipeline.NewMetrics(registry)
+	log := zaptest.NewLogger(t)
+	c, err := NewConsumer(cfg, "instance", nil, func(pipeline.TopicPartition) (*pipeline.Worker, error) {
+		return &pipeline.Worker{
+			Processors: []pipeline.Processor{eventEach{}}, NewSink: (&pipelinetest.Sink{Warehouse: warehouse}).Copy, Publisher: &pipelinetest.Publisher{},
+			Limits: pipeline.Limits{Rows: 50, Bytes: 1 << 20, Interval: 50 * time.Millisecond}, Now: time.Now, Log: log, Metrics: metrics,
+		}, nil
+	}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	waitFor(t, "the records and no lag", func() bool {
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		partitions, lag := 0, 0.0
+		for _, f := range families {
+			if f.GetName() == "tocsin_ingest_lag_offsets" {
+				for _, m := range f.Metric {
+					if m.Label[1].GetValue() == "raw" {
+						partitions++
+						lag += m.Gauge.GetValue()
+					}
+				}
+			}
+		}
+		return partitions == 3 && lag == 0 && len(warehouse.Offsets()) > 0
+	})
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestDetectTakesItsTimeToRestore: a state that takes longer to read than a transaction may last is read to its end, and what was
 // counted before the restart counts.
 func TestDetectTakesItsTimeToRestore(t *testing.T) {
