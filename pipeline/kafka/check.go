@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -174,16 +173,24 @@ func (c *checker) metadata(ctx context.Context) error {
 
 // missing looks for topics that are not there or not to be seen, and asks whether our own could be created.
 func (c *checker) missing(ctx context.Context) error {
-	for _, t := range c.cfg.Topics {
-		if re, ok := strings.CutPrefix(t, "^"); ok {
-			matches := regexp.MustCompile("^" + re)
-			if !slices.ContainsFunc(c.raw, matches.MatchString) {
-				c.flaw(false, "", "no topic that may be described matches %s: nothing is read by it", t)
-			}
-		} else if _, ok := c.topics[t]; !ok {
-			c.flaw(true, c.allow("Read", "--topic "+t), "topic %s does not exist, or this user may not describe it: nothing of it is read", t)
+	for _, t := range unmatched(c.cfg.Topics, c.raw) {
+		if strings.HasPrefix(t, "^") {
+			c.flaw(false, "", "no topic that may be described matches %s: nothing is read by it", t)
+			continue
+		}
+		req := kmsg.NewPtrMetadataRequest() // asked for a name a broker says which it is; the client would remember the refusal
+		req.Topics = []kmsg.MetadataRequestTopic{{Topic: kmsg.StringPtr(t)}}
+		resp, err := req.RequestWith(ctx, c.client.SeedBrokers()[0])
+		if err != nil {
+			return fmt.Errorf("ask for topic %s: %w", t, err)
+		}
+		if resp.Topics[0].ErrorCode == kerr.TopicAuthorizationFailed.Code {
+			c.flaw(true, c.allow("Read", "--topic "+t), "this user may not describe topic %s: nothing of it is read", t)
+		} else {
+			c.flaw(true, c.tool("kafka-topics", "--create --topic %s --partitions %d", t, c.cfg.Partitions), "topic %s does not exist: nothing of it is read", t)
 		}
 	}
+	var wanted []string
 	for _, name := range slices.Sorted(maps.Keys(OwnTopics())) {
 		if _, ok := c.topics[name]; ok {
 			continue
@@ -194,7 +201,7 @@ func (c *checker) missing(ctx context.Context) error {
 		}
 		switch err := r[name].Err; {
 		case err == nil:
-			c.flaw(false, "", "topic %s does not exist yet: `tocsin run` creates it", name)
+			wanted = append(wanted, name)
 		case errors.Is(err, kerr.TopicAlreadyExists):
 			c.flaw(true, c.allow("Describe", "--topic "+name), "this user may not describe topic %s", name)
 		case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
@@ -202,6 +209,9 @@ func (c *checker) missing(ctx context.Context) error {
 		default:
 			c.flaw(true, "", "topic %s does not exist and cannot be created with kafka.partitions %d and kafka.replicas %d: %v", name, c.cfg.Partitions, c.cfg.Replicas, err)
 		}
+	}
+	if len(wanted) > 0 {
+		c.flaw(false, "", "these topics do not exist yet, `tocsin run` creates them: %s", strings.Join(wanted, ", "))
 	}
 	return nil
 }
@@ -279,6 +289,7 @@ func isAnswer(err error) bool {
 func (c *checker) settings(ctx context.Context) error {
 	own := OwnTopics()
 	names := slices.Sorted(maps.Keys(c.topics))
+	var single []string
 	configs, err := c.admin.DescribeTopicConfigs(ctx, names...)
 	if err != nil {
 		return fmt.Errorf("read settings of topics: %w", err)
@@ -293,19 +304,23 @@ func (c *checker) settings(ctx context.Context) error {
 		for _, v := range r.Configs {
 			value[v.Key] = v.MaybeValue()
 		}
-		c.replicas(name, value)
+		if c.replicas(name, value) == 1 && c.alive == 1 {
+			single = append(single, name)
+		}
 		if want, ours := own[name]; ours {
 			c.ownTopic(name, value, want)
 		} else {
 			c.rawTopic(name, value)
 		}
 	}
+	if len(single) > 0 {
+		c.flaw(false, "", "there is one broker, and with its disk all is lost that these topics hold: %s", strings.Join(single, ", "))
+	}
 	return nil
 }
 
-// replicas: what is acknowledged must survive the loss of a broker.
-func (c *checker) replicas(name string, value map[string]string) {
-	replicas := 0
+// replicas: what is acknowledged must survive the loss of a broker, where there are several. It returns how many a partition has.
+func (c *checker) replicas(name string, value map[string]string) (replicas int) {
 	for _, p := range c.topics[name].Partitions {
 		replicas = len(p.Replicas)
 		if p.Leader < 0 {
@@ -314,8 +329,7 @@ func (c *checker) replicas(name string, value map[string]string) {
 	}
 	insync := number(value["min.insync.replicas"])
 	switch {
-	case replicas == 1 && c.alive == 1:
-		c.flaw(false, "", "topic %s has one replica on the only broker: what it holds is lost with that disk", name)
+	case c.alive == 1:
 	case replicas == 1:
 		c.flaw(true, c.tool("kafka-reassign-partitions", "--execute --reassignment-json-file REPLICAS.json"), "topic %s has one replica: records that were acknowledged are lost with its broker", name)
 	case insync < 2:
@@ -326,6 +340,7 @@ func (c *checker) replicas(name string, value map[string]string) {
 		c.flaw(true, c.configure(name, "unclean.leader.election.enable", "false"),
 			"topic %s may have a leader that lacks acknowledged records (unclean.leader.election.enable)", name)
 	}
+	return replicas
 }
 
 func (c *checker) ownTopic(name string, value, want map[string]string) {

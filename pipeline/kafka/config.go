@@ -187,6 +187,20 @@ func (c Config) matcher() (func(topic string) bool, error) {
 	}, errors.Join(errs...)
 }
 
+// unmatched returns those of the wanted topics and expressions that none of the topics is.
+func unmatched(wanted, topics []string) (none []string) {
+	for _, w := range wanted {
+		is := func(topic string) bool { return topic == w }
+		if strings.HasPrefix(w, "^") {
+			is = regexp.MustCompile(w).MatchString // Check has compiled it before
+		}
+		if !slices.ContainsFunc(topics, is) {
+			none = append(none, w)
+		}
+	}
+	return none
+}
+
 // subscription returns the topics to consume: the raw ones and those given. With regular expressions among them, all
 // become expressions.
 func (c Config) subscription(own ...string) (topics []string, regex bool) {

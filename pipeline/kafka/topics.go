@@ -59,7 +59,8 @@ func topicConfigs(cfg Config, name string) map[string]*string {
 }
 
 // EnsureTopics creates those of tocsin's own topics that do not exist, and returns when the brokers know all of them. Topics
-// that exist are left as they are; where all do, no right to create any is needed.
+// that exist are left as they are; where all do, no right to create any is needed. Raw topics are not created: those that are not
+// there are said in the log.
 func EnsureTopics(ctx context.Context, cfg Config, log *zap.Logger) error {
 	opts, err := cfg.options(log)
 	if err != nil {
@@ -75,6 +76,13 @@ func EnsureTopics(ctx context.Context, cfg Config, log *zap.Logger) error {
 	known, err := adm.ListTopics(ctx, names...)
 	if err != nil {
 		return fmt.Errorf("list tocsin's own topics: %w", err)
+	}
+	all, err := adm.ListTopics(ctx)
+	if err != nil {
+		return fmt.Errorf("list topics: %w", err)
+	}
+	for _, t := range unmatched(cfg.Topics, all.Names()) {
+		log.Warn("no such topic, or this user may not describe it: it is read once it is there", zap.String("topic", t))
 	}
 	for _, name := range names {
 		if !errors.Is(known[name].Err, kerr.UnknownTopicOrPartition) {
