@@ -146,8 +146,7 @@ func (w *Worker) repeat(ctx context.Context, what string, step func() error) err
 		}
 		w.Metrics.retries.WithLabelValues(what).Inc()
 		w.shown.retries.Store(&what)
-		w.Log.Warn("retry", zap.String("step", what), zap.Int("attempt", attempt), zap.Error(err),
-			zap.String("topic", w.Partition.Topic), zap.Int32("partition", w.Partition.Partition))
+		w.Log.Warn("retry", zap.String("step", what), zap.Int("attempt", attempt), zap.Error(err))
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

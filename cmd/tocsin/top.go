@@ -21,8 +21,8 @@ func newTop() *cobra.Command {
 		Use:   "top [ADDRESS]...",
 		Short: "Watch running processes: rates, lag, slowest rules, dead letters",
 		Long: `Top reads the metrics of processes at their admin addresses (127.0.0.1:9410 when none is given), adds them up, and shows
-every few seconds how much they read and store, how far each topic lags and when it will have caught up, where the time
-goes, the slowest rules and the dead letters. With --once it prints one view and ends.`,
+every few seconds why one of them does not do its work, how much they read and store, how far each topic lags and when it
+will have caught up, where the time goes, the slowest rules and the dead letters. With --once it prints one view and ends.`,
 		RunE: func(cmd *cobra.Command, addresses []string) error {
 			if interval < 100*time.Millisecond || lines < 1 {
 				return errors.New("want --interval of 100ms or more and --lines of 1 or more")
@@ -44,6 +44,7 @@ goes, the slowest rules and the dead letters. With --once it prints one view and
 				case <-tick.C:
 				}
 				now, errs := top.Fetch(ctx, addresses)
+				wrong := top.Wrong(ctx, addresses)
 				if ctx.Err() != nil {
 					return nil
 				}
@@ -54,6 +55,9 @@ goes, the slowest rules and the dead letters. With --once it prints one view and
 				fmt.Fprintf(&screen, "tocsin top   %s   %s\n\n", now.At.Format(time.TimeOnly), strings.Join(addresses, " "))
 				for _, err := range errs {
 					fmt.Fprintf(&screen, "%v\n", err)
+				}
+				for _, reason := range wrong {
+					fmt.Fprintln(&screen, reason)
 				}
 				top.Between(before, now).Write(&screen, lines)
 				if _, err := cmd.OutOrStdout().Write(screen.Bytes()); err != nil {

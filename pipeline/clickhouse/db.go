@@ -121,8 +121,18 @@ func (db *DB) Close() error {
 	return errors.Join(db.server.Close(), db.conn.Close(), db.inserts.close())
 }
 
-// Ping returns nil when the server answers: what /readyz asks.
-func (db *DB) Ping(ctx context.Context) error { return db.server.Ping(ctx) }
+// Ping returns nil when the server answers: what /readyz asks. It returns when ctx ends, which the client does not do while it shakes
+// hands with a server that hangs.
+func (db *DB) Ping(ctx context.Context) error {
+	answer := make(chan error, 1)
+	go func() { answer <- db.server.Ping(ctx) }()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("no answer: %w", ctx.Err())
+	}
+}
 
 // Exec runs a statement that returns no rows. Args are bound to {name:Type} by driver.Named, or to ? in order.
 func (db *DB) Exec(ctx context.Context, sql string, args ...any) error {

@@ -3,6 +3,7 @@
 package top
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -40,30 +41,52 @@ func Fetch(ctx context.Context, addresses []string) (*Sample, []error) {
 	return s, errs
 }
 
-func (s *Sample) add(ctx context.Context, address string) error {
+// ask requests a path of an address, which may be a URL, also that of its metrics.
+func ask(ctx context.Context, address, path string) (status int, body []byte, err error) {
 	if !strings.Contains(address, "://") {
 		address = "http://" + address
 	}
-	address = strings.TrimSuffix(address, "/")
-	if !strings.HasSuffix(address, "/metrics") {
-		address += "/metrics"
-	}
+	address = strings.TrimSuffix(strings.TrimSuffix(address, "/"), "/metrics") + path
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s", address, resp.Status)
+	body, err = io.ReadAll(io.LimitReader(resp.Body, maxBytes))
+	return resp.StatusCode, body, err
+}
+
+// Wrong asks each address whether the process does its work, and returns what it says against it, a line each.
+func Wrong(ctx context.Context, addresses []string) (lines []string) {
+	for _, a := range addresses {
+		status, body, err := ask(ctx, a, "/readyz")
+		if err != nil || status != http.StatusOK && status != http.StatusServiceUnavailable { // it has none, or Fetch says so
+			continue
+		}
+		_, reasons, _ := strings.Cut(string(body), "\n") // behind "ready" or "not ready"
+		for reason := range strings.Lines(reasons) {
+			lines = append(lines, a+": "+strings.TrimSuffix(reason, "\n"))
+		}
+	}
+	return lines
+}
+
+func (s *Sample) add(ctx context.Context, address string) error {
+	status, body, err := ask(ctx, address, "/metrics")
+	if err != nil {
+		return err
+	}
+	if status != http.StatusOK {
+		return fmt.Errorf("%s answers %d %s", address, status, http.StatusText(status))
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(io.LimitReader(resp.Body, maxBytes))
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("%s: %w", address, err)
 	}
@@ -163,8 +186,8 @@ func (v *View) Write(w io.Writer, lines int) {
 		number(sum("tocsin_ingest_failures_total")), number(sum("tocsin_ingest_retries_total")), sum("process_cpu_seconds_total"))
 	lag, records := v.now.by("tocsin_ingest_lag_offsets", "topic"), v.rate("tocsin_ingest_records_total", "topic")
 	topics := map[string]float64{}
-	for topic, r := range records {
-		topics[topic] = r + lag[topic] + 1e-9
+	for topic, behind := range lag { // the stuck one has no records
+		topics[topic] = records[topic] + behind + 1e-9
 	}
 	fmt.Fprintf(t, "TOPIC\tlag\trecords/s\tcatches up in\t\n")
 	for _, r := range largest(topics, lines) {

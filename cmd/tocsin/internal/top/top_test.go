@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,7 @@ tocsin_ingest_records_total{topic="ci"} %g
 # TYPE tocsin_ingest_lag_offsets gauge
 tocsin_ingest_lag_offsets{topic="ci",partition="0"} %g
 tocsin_ingest_lag_offsets{topic="ci",partition="1"} 0
+tocsin_ingest_lag_offsets{topic="stuck",partition="0"} 3
 # TYPE tocsin_rule_seconds_total counter
 tocsin_rule_seconds_total{rule="slow"} %g
 tocsin_rule_seconds_total{rule="fast"} %g
@@ -50,8 +52,9 @@ tocsin_ingest_step_seconds_total{step="parse"} %g
 	Between(before, now).Write(&b, 5)
 	got := strings.Join(strings.Fields(b.String()), " ")
 	for _, want := range []string{
-		"ci 1000 200 50s",            // lag of both, records a second, and 20 a second fewer
-		"slow 200.00 0 0 fast 20.00", // ms a second, the slowest first
+		"stuck 6 0 never at this rate", // nothing was read of it since the start
+		"ci 1000 200 50s",              // lag of both, records a second, and 20 a second fewer
+		"slow 200.00 0 0 fast 20.00",   // ms a second, the slowest first
 		"DEAD LETTERS OF since the start now/s parse 12 0.2",
 		"insert 0.800 parse 0.200 SLOWEST",
 	} {
@@ -66,6 +69,26 @@ tocsin_ingest_step_seconds_total{step="parse"} %g
 	Between(now, after).Write(&b, 5)
 	if strings.Contains(b.String(), "-0") || strings.Contains(b.String(), " -1") || !strings.Contains(b.String(), "never at this rate") {
 		t.Error(b.String())
+	}
+}
+
+func TestWrong(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/broken/readyz":
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprint(w, "not ready\nclickhouse: away\nwarning: an old table\n")
+		case "/fine/readyz":
+			fmt.Fprint(w, "ready\n")
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	defer server.Close()
+	got := Wrong(t.Context(), []string{server.URL + "/fine", server.URL + "/broken/metrics", server.URL, "127.0.0.1:1"})
+	want := []string{server.URL + "/broken/metrics: clickhouse: away", server.URL + "/broken/metrics: warning: an old table"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
