@@ -5,6 +5,9 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -200,5 +203,34 @@ func TestExceptionsAndSteps(t *testing.T) {
 	got := matches(t, set, pipeline.Event{Type: "trigger"}, pipeline.Event{Type: "expect"}, pipeline.Event{Type: "while"})
 	if fmt.Sprint(got) != "[1 1]" {
 		t.Errorf("got %v, want what is expected and what forgets", got)
+	}
+}
+
+// TestRuleFileBringsItsLists: a rule's file alone is read with the lists beside it, and with its folder each list once.
+func TestRuleFileBringsItsLists(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"a.yaml": "id: a", "b.yaml": "id: b", "known.list": "x"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+	for _, c := range []struct{ paths, want []string }{
+		{[]string{"a.yaml"}, []string{"a.yaml", "known.list"}},
+		{[]string{"a.yaml", "b.yaml"}, []string{"a.yaml", "b.yaml", "known.list"}},
+		{[]string{"."}, []string{"a.yaml", "b.yaml", "known.list"}},
+		{[]string{"known.list", "b.yaml"}, []string{"known.list", "b.yaml"}},
+	} {
+		files, err := ReadPaths(c.paths...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, f := range files {
+			got = append(got, f.Name)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%v: read %v, want %v", c.paths, got, c.want)
+		}
 	}
 }

@@ -34,8 +34,25 @@ func Library() []File {
 // ReadFS reads all rule files of a file system: *.yaml and *.yml, tests (*.test.yaml) left out.
 func ReadFS(fsys fs.FS) ([]File, error) { return readFiles(fsys, ".", "", isOurs) }
 
-// ReadPaths reads files of rules, exceptions and lists, and all that are below folders.
-func ReadPaths(paths ...string) ([]File, error) { return readPaths(paths, isOurs) }
+// ReadPaths reads files of rules, exceptions and lists, and all that are below folders. With a rule's file come the lists beside it, as it
+// may ask for them.
+func ReadPaths(paths ...string) ([]File, error) {
+	paths = slices.Clone(paths)
+	for _, p := range paths {
+		if IsRuleFile(p) {
+			lists, _ := filepath.Glob(filepath.Join(filepath.Dir(p), "*.list")) // nothing where the pattern is none
+			paths = append(paths, lists...)
+		}
+	}
+	files, err := readPaths(paths, isOurs)
+	seen := map[string]bool{}
+	return slices.DeleteFunc(files, func(f File) bool {
+		name := filepath.Clean(f.Name)
+		again := seen[name] && filepath.Ext(name) == ".list"
+		seen[name] = true
+		return again
+	}), err
+}
 
 // IsRuleFile reports whether a name is a rule file's. Mapping files of sources (*.source.yaml) may lie beside them.
 func IsRuleFile(name string) bool {
