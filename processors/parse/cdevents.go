@@ -311,7 +311,7 @@ func (v *cdEvent) subject(e *pipeline.Event, subject, predicate string) {
 	case "branch":
 		e.Ref = refOf(id)
 	case "repository":
-		e.Repo = repoOf(string(first(c.URL, c.ViewURL, Text(cdEventRepo(&cdEventRef{ID: v.Subject.ID, Source: v.Subject.Source})))))
+		e.Repo = repoOf(string(first(c.URL, c.URI, c.ViewURL, Text(cdEventRepo(&cdEventRef{ID: v.Subject.ID, Source: v.Subject.Source})))))
 		e.SetAttr("owner", string(c.Owner))
 	case "approval":
 		if predicate == "closed" {

@@ -7,11 +7,13 @@ import (
 )
 
 // suricata reads Suricata's EVE log, a JSON object a line. Alert severity is 1 (high) to 3 (low); 4 and more are for
-// information. Records of protocols without an event type of their own (ssh, smb, fileinfo ...) are logs with both ends.
+// information. Records of protocols without an event type of their own (ssh, fileinfo ...) are logs with both ends, those of
+// logins tell their outcome (suricata_app.go).
 // https://docs.suricata.io/en/latest/output/eve/eve-json-format.html
 var suricata = Format{
 	Name: "suricata-eve", Title: "Suricata EVE log (JSON lines)", Phase: pipeline.PhaseOperation,
-	Types: []string{"net.flow", "detection", "dns.query", "http.request", "tls.handshake", "metric", "log"},
+	Types: []string{"net.flow", "detection", "dns.query", "http.request", "tls.handshake", "auth.success", "auth.failed", "db.statement", "metric",
+		"log"},
 	Known: "JSON object with event_type and timestamp, and flow_id, stats, in_iface or src_ip",
 	Frame: Values, Log: true,
 	Match: func(s *Shape) bool {
@@ -203,6 +205,9 @@ func parseSuricata(in *Input, out *Out) error {
 		v.TLS.fill(e, out)
 	}
 	v.fillOthers(e, out)
+	if err := v.fillApp(e, out, in.Data); err != nil {
+		return err
+	}
 	switch {
 	case v.Alert.SignatureID != "" || v.Alert.Signature != "" || v.EventType == "alert":
 		v.Alert.fill(e)
@@ -214,7 +219,10 @@ func parseSuricata(in *Input, out *Out) error {
 		e.Disposition = pipeline.DispositionBlocked
 	}
 	if e.Title == "" && v.SrcIP != "" {
-		e.Title = out.flowTitle(transport(v.Proto), v.SrcIP, string(v.SrcPort), v.DestIP, string(v.DestPort))
+		e.Title = out.flowTitle(first(transport(v.Proto), v.EventType), v.SrcIP, string(v.SrcPort), v.DestIP, string(v.DestPort))
+	}
+	if e.Title == "" {
+		e.Title = out.join("suricata ", v.EventType)
 	}
 	return nil
 }
@@ -263,9 +271,9 @@ func (d *suricataDNS) fill(e *pipeline.Event, out *Out) {
 	e.SetAttr("dns.answer", answer)
 	if e.Type == "dns.query" {
 		e.Title = strings.TrimSpace(out.join(kind, " ", name))
-		switch d.RCode {
-		case "":
-		case "NOERROR":
+		switch {
+		case d.RCode == "", d.Type == "request", d.Type == "query": // version 3 gives requests a code, too
+		case d.RCode == "NOERROR":
 			e.Outcome = pipeline.OutcomeSuccess
 		default:
 			e.Outcome = pipeline.OutcomeFailure
@@ -304,6 +312,7 @@ func (v *suricataEvent) fillOthers(e *pipeline.Event, out *Out) {
 		e.SetAttr("smb.status", s.Status)
 		e.SetAttr("smb.share", s.Share)
 		e.SetAttr("file.path", s.File)
+		s.login().fill(e, "smb")
 	}
 	if s := &v.Stats; v.EventType == "stats" {
 		e.Metric, e.Value = "suricata.capture.kernel_drops", s.Capture.Drops.Or(0)

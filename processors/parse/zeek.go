@@ -15,14 +15,15 @@ var zeek = Format{
 	Name: "zeek", Title: "Zeek logs (JSON, TSV)", Phase: pipeline.PhaseOperation,
 	Types: []string{"net.flow", "detection", "dns.query", "http.request", "tls.handshake", "auth.success", "auth.failed",
 		"db.statement", "net.listen", "inventory.observed", "metric", "log"},
-	Known: "#separator or #fields line; JSON with ts and uid, id.orig_h, id_orig_h, note, fuid, _path or @stream",
+	Known: "#separator or #fields line; JSON with ts and uid, id.orig_h, id_orig_h, note, fuid, certificate.serial, _path or @stream",
 	Frame: Reports, Log: true,
 	Match: func(s *Shape) bool {
 		if !s.IsObject() {
 			return strings.HasPrefix(s.Line(), "#separator ") || strings.HasPrefix(s.Line(), "#fields\t")
 		}
 		return s.Has("ts") && (s.Has("id.orig_h") || s.Has("id_orig_h") || s.Has("uid", "id") || s.Has("note", "msg") || s.Has("_path") ||
-			s.Has("@stream") || s.Has("fuid") || s.Has("uids") || s.Has("percent_lost") || s.Has("peer", "mem"))
+			s.Has("@stream") || s.Has("fuid") || s.Has("uids") || s.Has("percent_lost") || s.Has("peer", "mem") ||
+			s.Has("certificate.serial") || s.Has("id", "certStatus") || s.Has("id", "compile_ts"))
 	},
 	Parse: parseZeek,
 }
@@ -75,17 +76,24 @@ func parseZeekTSV(in *Input, out *Out) error {
 			return errors.New("zeek: row before the #fields line that names its columns")
 		}
 		v := zeekRecord{Path: path}
-		n := 0
+		n, raw := 0, l
 		for rest, more := l, true; more; n++ {
 			var cell string
 			if cell, rest, more = strings.Cut(rest, sep); n < len(fields) && cell != unset && cell != empty {
 				v.set(fields[n], cell)
+				if fields[n] == "password" && !isMasked(cell) { // masked here only: a guest's password is an ordinary word
+					end := len(l)
+					if more {
+						end -= len(sep) + len(rest)
+					}
+					raw = l[:end-len(cell)] + mask + l[end:]
+				}
 			}
 		}
 		if n != len(fields) || timed && v.TS == "" {
 			return errors.New("zeek: row that does not have the columns that #fields names")
 		}
-		v.event(out, l)
+		v.event(out, raw)
 		return nil
 	})
 	return nil
@@ -154,7 +162,6 @@ type zeekRecord struct {
 	QTypeNo   Text    `json:"qtype"`
 	RCode     string  `json:"rcode_name"`
 	Answers   Strings `json:"answers"`
-	Rejected  Text    `json:"rejected"`
 	TransID   Text    `json:"trans_id"`
 	Method    string  `json:"method"`
 	HTTPHost  Text    `json:"host"`
@@ -192,6 +199,11 @@ type zeekRecord struct {
 	Cmd          string `json:"cmd"`
 	Arg          string `json:"arg"`
 	Command      string `json:"command"`
+	Opcode       string `json:"opcode"`
+	Object       string `json:"object"`
+	Auth         Text   `json:"auth"`
+	Response     string `json:"response"`
+	ReplyCode    Text   `json:"reply_code"`
 
 	// files, smb
 	FUID     string  `json:"fuid"`
@@ -214,6 +226,9 @@ type zeekRecord struct {
 	Lost     Number `json:"percent_lost"`
 	PktsDrop Number `json:"pkts_dropped"`
 	PktsProc Text   `json:"pkts_proc"`
+
+	MetricType string `json:"metric_type"`
+	Value      Number `json:"value"`
 }
 
 // set fills one column of a TSV row.
@@ -304,8 +319,6 @@ func (v *zeekRecord) setMore(name, value string) {
 		v.RCode = value
 	case "answers":
 		v.Answers = Strings{value}
-	case "rejected":
-		v.Rejected = t
 	case "trans_id":
 		v.TransID = t
 	case "method":
@@ -370,6 +383,20 @@ func (v *zeekRecord) setMore(name, value string) {
 		v.Arg = value
 	case "command":
 		v.Command = value
+	case "opcode":
+		v.Opcode = value
+	case "object":
+		v.Object = value
+	case "auth":
+		v.Auth = t
+	case "response":
+		v.Response = value
+	case "reply_code":
+		v.ReplyCode = t
+	case "value":
+		_ = v.Value.UnmarshalJSON([]byte(value)) // gives NaN for what is no number
+	case "metric_type":
+		v.MetricType = value
 	case "fuid":
 		v.FUID = value
 	case "tx_hosts":
@@ -401,7 +428,7 @@ func (v *zeekRecord) setMore(name, value string) {
 	case "unparsed_version":
 		v.Unparsed = value
 	case "percent_lost":
-		_ = v.Lost.UnmarshalJSON([]byte(value)) // gives NaN for what is no number
+		_ = v.Lost.UnmarshalJSON([]byte(value))
 	case "pkts_dropped":
 		_ = v.PktsDrop.UnmarshalJSON([]byte(value))
 	case "pkts_proc":

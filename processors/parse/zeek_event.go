@@ -16,13 +16,15 @@ func (v *zeekRecord) kind() string {
 		return "notice"
 	case v.ConnState != "":
 		return "conn"
-	case v.QType != "" || v.RCode != "" || v.Query != "" || v.QTypeNo != "":
+	case v.QType != "" || v.RCode != "" || v.Query != "" || v.QTypeNo != "" || v.TransID != "":
 		return "dns"
 	case v.AuthAttempts != "" || v.AuthSuccess != "":
 		return "ssh"
 	case v.RequestType != "":
 		return "kerberos"
-	case v.Method != "" || v.URI != "" || v.Status != "":
+	case strings.HasPrefix(v.URI, "sip:") || strings.HasPrefix(v.URI, "sips:"):
+		return "sip"
+	case v.Method != "" || v.URI != "" || v.Status != "" || v.ReqLen != "":
 		return "http"
 	case v.Cipher != "" || v.Established != "" || v.ServerName != "":
 		return "ssl"
@@ -34,8 +36,12 @@ func (v *zeekRecord) kind() string {
 		return "signatures"
 	case v.Cmd != "":
 		return "mysql"
+	case v.Opcode != "":
+		return "ldap"
 	case v.Username != "" && v.Success != "":
 		return "ntlm"
+	case v.Auth != "":
+		return "rfb"
 	case v.Cookie != "" || v.Result != "" && v.OrigPort() != "":
 		return "rdp"
 	case v.FUID != "" && v.Action == "":
@@ -50,6 +56,8 @@ func (v *zeekRecord) kind() string {
 		return "capture_loss"
 	case v.PktsProc != "":
 		return "stats"
+	case v.MetricType != "":
+		return "telemetry"
 	case v.Level != "" && v.Message != "":
 		return "reporter"
 	case v.Name != "":
@@ -86,7 +94,11 @@ func (v *zeekRecord) event(out *Out, raw string) {
 	e.SetAttr("source.port", srcPort)
 	e.SetAttr("destination.port", dstPort)
 	e.SetAttr("network.transport", proto)
-	e.SetAttr("network.protocol.name", string(v.Service))
+	if kind == "kerberos" {
+		e.SetAttr("kerberos.service", string(v.Service))
+	} else {
+		e.SetAttr("network.protocol.name", string(v.Service))
+	}
 	switch kind {
 	case "conn":
 		v.fillConn(e)
@@ -127,20 +139,15 @@ func (v *zeekRecord) eventType(kind string) string {
 		return "tls.handshake"
 	case "notice", "notice_alarm", "intel", "signatures":
 		return "detection"
-	case "ssh", "kerberos", "ntlm", "radius":
-		switch first(string(v.AuthSuccess), string(v.Success), v.Result) {
-		case "true", "T", "success":
-			return "auth.success"
-		case "false", "F", "failed":
-			return "auth.failed"
-		}
 	case "mysql", "postgresql":
-		return "db.statement"
+		if v.Cmd != "login" {
+			return "db.statement"
+		}
 	case "known_services":
 		return "net.listen"
 	case "known_hosts", "known_devices", "known_certs", "software":
 		return "inventory.observed"
-	case "capture_loss", "stats":
+	case "capture_loss", "stats", "telemetry":
 		return "metric"
 	}
 	return "log"
@@ -214,19 +221,35 @@ func (v *zeekRecord) fillNotice(e *pipeline.Event) {
 
 func (v *zeekRecord) fillOther(e *pipeline.Event, kind string, out *Out) {
 	e.Actor = first(v.Username, v.User)
-	if kind == "kerberos" {
+	switch kind {
+	case "kerberos":
 		e.Actor = first(e.Actor, v.Client)
 		e.SetAttr("auth.reason", v.ErrorMsg)
+	case "rdp":
+		e.Actor = v.Cookie
+	case "mysql":
+		if v.Cmd == "login" {
+			e.Actor = v.Arg
+			e.SetAttr("auth.reason", v.Response)
+		}
+	case "ldap":
+		e.Actor = ifKind(strings.HasPrefix(v.Opcode, "bind"), v.Object)
+		e.Title = strings.TrimSpace(out.join("ldap ", v.Opcode, " ", v.Object))
+		e.SetAttr("ldap.operation", v.Opcode)
+		e.SetAttr("ldap.result", v.Result)
+	case "ftp":
+		e.Title = strings.TrimSpace(out.join("ftp ", v.Command, " ", v.Arg))
+		e.SetAttr("ftp.code", string(v.ReplyCode))
 	}
+	v.login(kind).fill(e, kind)
 	switch e.Type {
-	case "auth.success":
-		e.Outcome = pipeline.OutcomeSuccess
-		e.SetAttr("auth.method", kind)
-	case "auth.failed":
-		e.Outcome, e.Severity = pipeline.OutcomeFailure, pipeline.SeverityLow
-		e.SetAttr("auth.method", kind)
 	case "db.statement":
 		e.Title = strings.TrimSpace(out.join(v.Cmd, " ", v.Arg))
+		if said := zeekBool(v.Success); said != notLogin {
+			if e.Outcome = pipeline.OutcomeSuccess; said == loginRefused {
+				e.Outcome = pipeline.OutcomeFailure
+			}
+		}
 	case "net.listen":
 		e.SrcIP, e.DstIP = e.DstIP, addrOf(string(v.HTTPHost))
 		e.Title = out.join(string(v.HTTPHost), " listens on ", v.PortProt, " ", string(v.PortNum))
@@ -239,6 +262,9 @@ func (v *zeekRecord) fillOther(e *pipeline.Event, kind string, out *Out) {
 	case "metric":
 		if e.Metric, e.Value = "zeek.capture.percent_lost", v.Lost.Or(0); kind == "stats" {
 			e.Metric, e.Value = "zeek.packets_dropped", v.PktsDrop.Or(0)
+		} else if kind == "telemetry" {
+			e.Metric, e.Value = string(v.Name), v.Value.Or(0)
+			e.SetAttr("metric.type", v.MetricType)
 		}
 		e.Title = e.Metric
 	}
@@ -267,6 +293,44 @@ func (v *zeekRecord) fillOther(e *pipeline.Event, kind string, out *Out) {
 	e.SetAttr("file.hash.md5", v.MD5)
 	e.SetAttr("file.hash.sha1", v.SHA1)
 	e.SetAttr("file.hash.sha256", v.SHA256)
+}
+
+// login tells what the record says of one.
+func (v *zeekRecord) login(kind string) login {
+	switch kind {
+	case "ssh":
+		return zeekBool(v.AuthSuccess)
+	case "kerberos":
+		if said := zeekBool(v.Success); said != loginRefused {
+			return said
+		}
+		return kerberosError(v.ErrorMsg)
+	case "ntlm":
+		return zeekBool(v.Success)
+	case "radius":
+		return zeekBool(Text(v.Result))
+	case "rfb":
+		return zeekBool(v.Auth)
+	case "mysql":
+		if v.Cmd == "login" {
+			return zeekBool(v.Success)
+		}
+	case "ldap":
+		if strings.HasPrefix(v.Opcode, "bind") || v.Opcode == "sicily_response" {
+			return ldapResult(v.Result)
+		}
+	}
+	return notLogin
+}
+
+func zeekBool(t Text) login {
+	switch t {
+	case "true", "T", "success":
+		return loginGranted
+	case "false", "F", "failed":
+		return loginRefused
+	}
+	return notLogin
 }
 
 func ifKind(is bool, s string) string {
