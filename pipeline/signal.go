@@ -19,8 +19,9 @@ const (
 	// SignalWatermark: an input partition's event time has reached Time. The zero Time says that the partition has an
 	// owner who has not read anything yet: whoever waits for the slowest partition waits for it.
 	SignalWatermark SignalKind = 2
-	// SignalAlert: a step of a rule matched an alert of another rule. Detect writes it in the transaction of the alert, so
-	// it comes once; it has no origin and moves no watermark.
+	// SignalAlert: a step of a rule matched an alert of another rule. Detect writes it in the transaction of the alert. Its
+	// origin is the partition of the signals topic whose state found the alert, which numbers such signals by Offset: a reader
+	// that is sent back to what it has read drops them. It moves no watermark.
 	SignalAlert SignalKind = 3
 	// SignalDismiss: a person called the alert EventID of the rule a false positive. The desk writes it to every partition;
 	// who holds the series that the alert is of asks more of it for a time. It has no origin and moves no watermark.
@@ -30,6 +31,10 @@ const (
 	// SignalQuarantine: ingest does not judge the rule any more, for the reason that is the first of Values. It has no origin
 	// and moves no watermark.
 	SignalQuarantine SignalKind = 6
+	// SignalPassed: the watermark of rules that are Step alerts deep has reached Time in partition Origin.Partition of the signals
+	// topic, and the signals of the alerts that they gave before are before this one. Detect writes it to every partition, in
+	// the transaction of those alerts; it is the watermark of whoever takes them.
+	SignalPassed SignalKind = 7
 )
 
 // Signal is what ingest tells detect, and detect itself where a rule takes alerts of another: a step of a rule matched an
@@ -152,7 +157,7 @@ func DecodeSignal(b []byte) (Signal, error) {
 	s.Ingest = timeOf(d.varint())
 	switch s.Kind {
 	case SignalWatermark:
-	case SignalMatch, SignalAlert, SignalDismiss, SignalForget, SignalQuarantine:
+	case SignalMatch, SignalAlert, SignalDismiss, SignalForget, SignalQuarantine, SignalPassed:
 		s.Rule = d.str()
 		s.Version = int(d.varint())
 		s.Digest = d.uint64()

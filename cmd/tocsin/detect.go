@@ -88,7 +88,7 @@ changes nothing.`,
 			ctx, cancel := context.WithTimeout(cmd.Context(), maxStateTime)
 			defer cancel()
 			found := 0
-			start := func() pipeline.Correlator { return correlate.New(set, correlate.Config{}) }
+			start := func(int, int) pipeline.Correlator { return correlate.New(set, correlate.Config{}) }
 			err = kafka.ReadState(ctx, cfg.Kafka, zap.NewNop(), start, func(c pipeline.Correlator) error {
 				engine := c.(*correlate.Engine)
 				for _, k := range engine.Learned() {

@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 func TestDemo(t *testing.T) {
 	t.Parallel() // it waits for its own clock most of the time
 	out := &bytes.Buffer{}
-	d := demoRun{dir: t.TempDir(), speed: demoSpeed, rate: 5, rules: DefaultConfig().Rules}
+	d := demoRun{dir: t.TempDir(), speed: 40, rate: 5, rules: DefaultConfig().Rules}
 	if err := d.play(t.Context(), out); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -216,7 +216,7 @@ type app struct {
 
 	// What a partition of each role needs: worker and state, but for tests that put failpoints around them.
 	newWorker func(pipeline.TopicPartition) (*pipeline.Worker, error)
-	newState  func() pipeline.Correlator
+	newState  func(partition, partitions int) pipeline.Correlator
 }
 
 // newApp connects to Kafka and ClickHouse and prepares them. now is the pipeline's clock.
@@ -331,7 +331,7 @@ func (a *app) run(ctx context.Context, roles kafka.Roles) error {
 	if roles.Detect {
 		a.detects.Store(true)
 		a.recall(ctx, a.rules.Set())
-		detect, err := kafka.NewDetect(a.cfg.Kafka, a.cfg.Instance, a.newState, a.now, a.log)
+		detect, err := kafka.NewDetect(ctx, a.cfg.Kafka, a.cfg.Instance, a.newState, a.now, a.log)
 		if err != nil {
 			return err
 		}
@@ -383,9 +383,10 @@ func (a *app) worker(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
 	return w, nil
 }
 
-// state makes detect's state of a partition.
-func (a *app) state() pipeline.Correlator {
+// state makes detect's state of a partition, of so many.
+func (a *app) state(partition, partitions int) pipeline.Correlator {
 	engine := correlate.New(a.rules.Set(), correlate.Config{Lateness: a.cfg.Rules.Lateness})
+	engine.Among(partition, partitions)
 	engine.Follow(a.rules.Set)
 	engine.Remember(a.known)
 	engine.Report(a.detected)

@@ -30,16 +30,13 @@ func NewDesk(ctx context.Context, cfg Config, instance string, start func() pipe
 	source := "tocsin/" + instance
 	return newStage(cfg, instance, now, log, stage{
 		name: "desk", topics: []string{DeskTopic, ControlTopic}, state: DeskStateTopic, ticks: tickEvery,
-		open: func() member {
+		open: func(int) member {
 			d := start()
 			return member{Stateful: d, take: func(r *kgo.Record, out *pipeline.Output) error { return takeDesk(d, r, out) }}
 		},
 		send: func(out *pipeline.Output, produce func(*kgo.Record)) error {
 			for i := range out.Signals { // to all: which partition has the series is not known here
-				value := pipeline.AppendSignal(nil, &out.Signals[i])
-				for n := range signals {
-					produce(&kgo.Record{Topic: SignalsTopic, Partition: int32(n), Value: value, Timestamp: out.Now})
-				}
+				sendAll(&out.Signals[i], signals, out.Now, produce)
 			}
 			return sendAlerts(source, now(), out, produce)
 		},

@@ -50,7 +50,7 @@ type stage struct {
 	name   string   // ends the group's name
 	topics []string // read together: the partitions of one number have one state
 	state  string   // changelog topic; the partition of the same number
-	open   func() member
+	open   func(partition int) member
 	// send produces what the state said.
 	send func(out *pipeline.Output, produce func(*kgo.Record)) error
 	// ticks is how often each partition of the first topic gets a record without a value, so that time goes on there; 0
@@ -71,12 +71,16 @@ const transactionTimeout = 30 * time.Second
 
 // NewDetect joins the group <cfg.Group>-detect, which reads signals and finds alerts. instance names this member among
 // others, the same after a restart: it takes its partitions up again at once, and ends the transaction that a crash left
-// open. start makes the state of a partition.
-func NewDetect(cfg Config, instance string, start func() pipeline.Correlator, now func() time.Time, log *zap.Logger) (*Detect, error) {
+// open. start makes the state of a partition, of so many.
+func NewDetect(ctx context.Context, cfg Config, instance string, start func(partition, partitions int) pipeline.Correlator, now func() time.Time, log *zap.Logger) (*Detect, error) {
+	partitions, err := samePartitions(ctx, cfg, log, SignalsTopic, StateTopic)
+	if err != nil {
+		return nil, err
+	}
 	return newStage(cfg, instance, now, log, stage{
 		name: "detect", topics: []string{SignalsTopic}, state: StateTopic,
-		open: func() member {
-			c := start()
+		open: func(partition int) member {
+			c := start(partition, partitions)
 			return member{c, func(r *kgo.Record, out *pipeline.Output) error {
 				s, err := pipeline.DecodeSignal(r.Value)
 				if err == nil {
@@ -85,7 +89,9 @@ func NewDetect(cfg Config, instance string, start func() pipeline.Correlator, no
 				return err
 			}, c.Tick}
 		},
-		send: sendFound,
+		send: func(out *pipeline.Output, produce func(*kgo.Record)) error {
+			return sendFound(out, partitions, produce)
+		},
 	})
 }
 
@@ -341,8 +347,8 @@ func (d *Detect) tick(produce func(*kgo.Record)) {
 	}
 }
 
-// sendFound hands alerts to the desk, and growth rows to the warehouse.
-func sendFound(out *pipeline.Output, produce func(*kgo.Record)) error {
+// sendFound hands alerts to the desk and growth rows to the warehouse, and tells the partitions of the signals topic what concerns them.
+func sendFound(out *pipeline.Output, partitions int, produce func(*kgo.Record)) error {
 	for _, a := range out.Alerts {
 		value, err := pipeline.EncodeFound(a)
 		if err != nil {
@@ -368,9 +374,21 @@ func sendFound(out *pipeline.Output, produce func(*kgo.Record)) error {
 	}
 	for i := range out.Signals {
 		s := &out.Signals[i]
+		if s.Kind == pipeline.SignalPassed {
+			sendAll(s, partitions, out.Now, produce)
+			continue
+		}
 		produce(&kgo.Record{Topic: SignalsTopic, Key: []byte(s.Key), Value: pipeline.AppendSignal(nil, s), Timestamp: s.Ingest})
 	}
 	return nil
+}
+
+// sendAll produces the signal to every partition of the signals topic.
+func sendAll(s *pipeline.Signal, partitions int, now time.Time, produce func(*kgo.Record)) {
+	value := pipeline.AppendSignal(nil, s)
+	for n := range partitions {
+		produce(&kgo.Record{Topic: SignalsTopic, Partition: int32(n), Value: value, Timestamp: now})
+	}
 }
 
 // takeUp restores the states of partitions that are new here. It does so before their transaction, which has a time to be done in:
@@ -390,7 +408,7 @@ func (d *Detect) takeUp(ctx context.Context, fetches kgo.Fetches) (err error) {
 
 // restore makes the state of a partition as its last owner committed it.
 func (d *Detect) restore(ctx context.Context, partition int32) (member, error) {
-	state, started, records := d.stage.open(), time.Now(), 0
+	state, started, records := d.stage.open(int(partition)), time.Now(), 0
 	err := readChangelog(ctx, d.cfg, d.log, d.stage.state, partition, func(key, value []byte) error {
 		records++
 		return state.Restore(key, value)
@@ -405,13 +423,13 @@ func (d *Detect) restore(ctx context.Context, partition int32) (member, error) {
 
 // ReadState gives what detect has written of its state, as it is now, to the correlator that start makes for each partition,
 // and then that to show. It changes nothing.
-func ReadState(ctx context.Context, cfg Config, log *zap.Logger, start func() pipeline.Correlator, show func(pipeline.Correlator) error) error {
+func ReadState(ctx context.Context, cfg Config, log *zap.Logger, start func(partition, partitions int) pipeline.Correlator, show func(pipeline.Correlator) error) error {
 	partitions, err := samePartitions(ctx, cfg, log, StateTopic)
 	if err != nil {
 		return err
 	}
 	for n := range partitions {
-		c := start()
+		c := start(n, partitions)
 		if err := readChangelog(ctx, cfg, log, StateTopic, int32(n), c.Restore); err != nil {
 			return fmt.Errorf("read state of partition %d: %w", n, err)
 		}

@@ -134,7 +134,7 @@ func TestFaultsOfDetect(t *testing.T) {
 			produce(60)
 			cluster.Fault(fault)
 			stop := keepRunning(t, func(ctx context.Context) error {
-				d, err := NewDetect(cfg, "instance", func() pipeline.Correlator { return newTally() }, time.Now, zap.NewNop())
+				d, err := NewDetect(t.Context(), cfg, "instance", func(int, int) pipeline.Correlator { return newTally() }, time.Now, zap.NewNop())
 				if err != nil {
 					return err
 				}
@@ -178,7 +178,7 @@ func TestMemberThatWasOutJoinsAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	detect, err := NewDetect(cfg, "instance", func() pipeline.Correlator { return newTally() }, time.Now, log)
+	detect, err := NewDetect(t.Context(), cfg, "instance", func(int, int) pipeline.Correlator { return newTally() }, time.Now, log)
 	if err != nil {
 		t.Fatal(err)
 	}

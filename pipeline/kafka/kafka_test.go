@@ -273,7 +273,7 @@ func testDetectKeepsItsStateOverRestarts(t *testing.T, cfg Config) {
 	}
 	for round := range rounds {
 		ctx, cancel := context.WithCancel(t.Context())
-		d, err := NewDetect(cfg, fmt.Sprintf("instance-%d", round%2), func() pipeline.Correlator { return newTally() }, time.Now, log)
+		d, err := NewDetect(t.Context(), cfg, fmt.Sprintf("instance-%d", round%2), func(int, int) pipeline.Correlator { return newTally() }, time.Now, log)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -397,9 +397,9 @@ func TestDetectTakesItsTimeToRestore(t *testing.T) {
 			}
 		}
 	}
-	start := func(open func() pipeline.Correlator) (stop func()) {
+	start := func(open func(int, int) pipeline.Correlator) (stop func()) {
 		return keepRunning(t, func(ctx context.Context) error {
-			d, err := NewDetect(cfg, "instance", open, time.Now, zap.NewNop())
+			d, err := NewDetect(t.Context(), cfg, "instance", open, time.Now, zap.NewNop())
 			if err != nil {
 				return err
 			}
@@ -416,13 +416,13 @@ func TestDetectTakesItsTimeToRestore(t *testing.T) {
 			return alerts >= want
 		}
 	}
-	stop := start(func() pipeline.Correlator { return newTally() })
+	stop := start(func(int, int) pipeline.Correlator { return newTally() })
 	for range 3 {
 		produce()
 	}
 	waitFor(t, "alerts at the third signal of each key", told(2*keys))
 	stop()
-	stop = start(func() pipeline.Correlator { return slowTally{newTally()} })
+	stop = start(func(int, int) pipeline.Correlator { return slowTally{newTally()} })
 	for range 3 {
 		produce()
 	}
@@ -470,7 +470,7 @@ func TestDetectEndsTheTransactionOfACrash(t *testing.T) {
 	if r, err := commit.RequestWith(t.Context(), dead); err != nil || r.Topics[0].Partitions[0].ErrorCode != 0 {
 		t.Fatal(r, err)
 	}
-	d, err := NewDetect(cfg, "a", func() pipeline.Correlator { return newTally() }, time.Now, log)
+	d, err := NewDetect(t.Context(), cfg, "a", func(int, int) pipeline.Correlator { return newTally() }, time.Now, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ const (
 	modelSession    = 6 * time.Second
 )
 
-// modelRules are two kinds of state: a window, and a sequence.
+// modelRules are two kinds of state, a window and a sequence, and a rule that takes the alerts of both.
 var modelRules = []rule.File{{Name: "guessing.yaml", Data: []byte(`
 id: guessing
 title: One address fails often
@@ -95,6 +95,19 @@ steps:
 dedup: 1m
 subscriptions: [{team: sec, severity: 5}]
 alert: {title: "{success.src_ip} gets in", summary: "after failures"}
+`)}, {Name: "chain.yaml", Data: []byte(`
+id: chain
+title: An address is told of twice
+why: A rule over alerts.
+kind: threshold
+key: ip(ev.SrcIP)
+alerts: [guessing, guessed]
+window: 2m
+aggregates: {rules: distinct ev.Rule}
+having: rules >= 2
+dedup: 1m
+subscriptions: [{team: sec, severity: 6}]
+alert: {title: "{src_ip}", summary: s}
 `)}}
 
 // modelLateness is little, so that windows end while things happen.
@@ -317,11 +330,13 @@ func (m *model) run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	detect, err := NewDetect(cfg, p.name, func() pipeline.Correlator {
+	detect, err := NewDetect(ctx, cfg, p.name, func(partition, partitions int) pipeline.Correlator {
+		engine := m.engine()
+		engine.Among(partition, partitions)
 		if m.without.state != nil {
-			return m.without.state(m.engine())
+			return m.without.state(engine)
 		}
-		return m.engine()
+		return engine
 	}, time.Now, log)
 	if err != nil {
 		return err
@@ -511,8 +526,10 @@ func (m *model) oracle() []string {
 			s := b.Signals[j].Clone()
 			s.Origin, s.Offset = one, int64(i)
 			engine.Process(&s, &out)
+			engine.Feed(&out)
 		}
 		engine.Process(&pipeline.Signal{Kind: pipeline.SignalWatermark, Origin: one, Offset: int64(i), Time: r.Timestamp}, &out)
+		engine.Feed(&out)
 		take()
 		engine.Commit()
 	}

@@ -260,7 +260,7 @@ func TestRolesWorkWithTheirRightsAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	detect, err := NewDetect(cfg, "instance", func() pipeline.Correlator { return newTally() }, time.Now, log)
+	detect, err := NewDetect(t.Context(), cfg, "instance", func(int, int) pipeline.Correlator { return newTally() }, time.Now, log)
 	if err != nil {
 		t.Fatal(err)
 	}

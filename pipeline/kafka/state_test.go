@@ -30,10 +30,10 @@ alert: {title: t, summary: s}
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := func() pipeline.Correlator { return correlate.New(set, correlate.Config{}) }
+	start := func(int, int) pipeline.Correlator { return correlate.New(set, correlate.Config{}) }
 	producer := client(t, cfg, kgo.RecordPartitioner(partitioner{Partitioner: kgo.StickyKeyPartitioner(nil)}))
 	for n, host := range []string{"db-a", "db-b"} {
-		e := start()
+		e := start(n, 2)
 		r := set.Rule("G")
 		s := pipeline.Signal{Kind: pipeline.SignalMatch, Rule: "G", Version: 1, Digest: r.Digest, Key: host, Time: time.Now(), Values: make([]string, rule.SampleNetIn+1)}
 		s.Values[rule.SampleValue], s.Values[rule.SampleSeries] = "5e9", host

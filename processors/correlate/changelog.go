@@ -13,6 +13,8 @@ import (
 const (
 	changelogOrigin = 'o'
 	changelogKey    = 'k'
+	changelogHeard  = 'h' // how many signals of alerts there were
+	changelogPassed = 'p' // a partition of the signals topic, as the clock of a depth knows it
 )
 
 // stateVersion is the first byte of every encoded state.
@@ -41,14 +43,20 @@ func (e *Engine) Dirty(f func(key, value []byte)) {
 	}
 	for _, u := range e.tx.origins {
 		o := u.origin
-		key = append(key[:0], changelogOrigin)
-		key = appendOriginID(key, o.id)
+		if o.depth > 0 {
+			key = binary.AppendVarint(binary.AppendVarint(append(key[:0], changelogPassed), int64(o.depth)), int64(o.id.Partition))
+		} else {
+			key = appendOriginID(append(key[:0], changelogOrigin), o.id)
+		}
 		value = append(value[:0], stateVersion)
 		value = binary.AppendVarint(value, o.time)
 		value = binary.AppendVarint(value, o.next.Offset)
 		value = binary.AppendUvarint(value, uint64(o.next.Seq))
-		value = binary.AppendVarint(value, e.watermark)
+		value = binary.AppendVarint(value, e.clocks[o.depth].watermark)
 		f(key, value)
+	}
+	if e.heard != e.tx.heard {
+		f(append(key[:0], changelogHeard), binary.AppendVarint(append(value[:0], stateVersion), e.heard))
 	}
 }
 
@@ -81,9 +89,18 @@ func (e *Engine) Restore(key, value []byte) error {
 	switch key[0] {
 	case changelogOrigin:
 		id := pipeline.TopicPartition{Topic: kd.text(), ID: kd.uuid(), Partition: int32(kd.varint())}
-		o := e.origin(id)
-		o.time, o.next = d.varint(), pipeline.Place{Offset: d.varint(), Seq: uint32(d.uvarint())}
-		e.watermark = max(e.watermark, d.varint())
+		e.restoreOrigin(e.origin(id), d)
+	case changelogHeard:
+		e.heard = d.varint()
+	case changelogPassed:
+		depth, n := kd.varint(), kd.varint()
+		if kd.bad || depth < 1 || n < 0 {
+			return fmt.Errorf("restore %q: %w", key, errState)
+		}
+		if depth >= int64(len(e.clocks)) || n >= int64(e.partitions) {
+			return nil // of a set that had deeper rules
+		}
+		e.restoreOrigin(e.clocks[depth].origins[n], d)
 	case changelogKey:
 		id, version, digest := kd.text(), int(kd.uvarint()), kd.uint64()
 		r := e.rules[id]
@@ -99,7 +116,7 @@ func (e *Engine) Restore(key, value []byte) error {
 		k := &keyed{rule: r, key: string(kd.rest), judge: newJudge(r.rule), size: uint32(len(value))}
 		if k.judge.decode(d); !d.bad && !kd.bad {
 			e.insert(k)
-			e.schedule(k)
+			e.refile(k)
 		}
 	default:
 		return fmt.Errorf("restore %q: %w", key, errState)
@@ -108,4 +125,10 @@ func (e *Engine) Restore(key, value []byte) error {
 		return fmt.Errorf("restore %q: %w", key, errState)
 	}
 	return nil
+}
+
+func (e *Engine) restoreOrigin(o *origin, d *decoder) {
+	o.time, o.next = d.varint(), pipeline.Place{Offset: d.varint(), Seq: uint32(d.uvarint())}
+	c := &e.clocks[o.depth]
+	c.watermark, c.slowest = max(c.watermark, d.varint()), nil
 }

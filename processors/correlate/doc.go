@@ -12,7 +12,8 @@
 // # Time
 //
 // All time is event time. The watermark is the least of the input partitions' newest event times, less the lateness
-// bound. Signals may come in any order within it: a window is judged for every position that a late event changes, so
+// bound. That of rules that take alerts is the least of what the engines of all partitions say of the rules that give
+// them, less the bound (clock.go). Signals may come in any order within it: a window is judged for every position that a late event changes, so
 // what fires does not depend on the order; what an alert says at its first record may.
 //
 // # Transactions

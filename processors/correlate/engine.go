@@ -50,15 +50,15 @@ type Engine struct {
 	cfg   Config
 	rules map[string]*ruleState
 
-	origins   []*origin
-	byOrigin  map[pipeline.TopicPartition]*origin
-	last      *origin // that of the last signal
-	slowest   *origin // the one that holds the watermark back
-	watermark int64   // Unix nanoseconds; minTime before there is one
-	timers    timers
-	stats     Stats
-	touches   uint64
-	call      call // of the key at hand; one, so that it needs no allocation a signal
+	partition, partitions int   // of the signals topic: this engine's, and how many there are
+	heard                 int64 // signals of alerts so far, which numbers them
+
+	clocks   []clock                             // by the rules' depth
+	byOrigin map[pipeline.TopicPartition]*origin // those of the first clock
+	last     *origin                             // that of the last signal
+	stats    Stats
+	touches  uint64
+	call     call // of the key at hand; one, so that it needs no allocation a signal
 	// matcher judges alerts by the rules that take them; one of the set, made when there is such a rule.
 	matcher *rule.Matcher
 
@@ -125,16 +125,6 @@ type call struct {
 	growth  []*pipeline.Growth
 }
 
-// origin is what is known of one input partition.
-type origin struct {
-	id   pipeline.TopicPartition
-	time int64          // newest event time; minTime before there is one
-	next pipeline.Place // behind the last match
-	seen time.Time      // when it was last heard of, by the caller's clock
-	idle bool
-	tx   uint32
-}
-
 // New returns an engine for the rules of the set. The set is shared and only read.
 func New(set *rule.Set, cfg Config) *Engine {
 	if cfg.Lateness == 0 {
@@ -146,8 +136,7 @@ func New(set *rule.Set, cfg Config) *Engine {
 	if cfg.MaxKeys == 0 {
 		cfg.MaxKeys = DefaultMaxKeys
 	}
-	e := &Engine{cfg: cfg, byOrigin: map[pipeline.TopicPartition]*origin{}, watermark: minTime}
-	e.timers.init()
+	e := &Engine{cfg: cfg, byOrigin: map[pipeline.TopicPartition]*origin{}, partitions: 1}
 	e.call.stats = &e.stats
 	e.use(set)
 	e.tx.begin(e)
@@ -187,17 +176,29 @@ func (e *Engine) end(k *keyed, out *pipeline.Output) {
 
 func (e *Engine) use(set *rule.Set) {
 	e.set, e.matcher = set, nil
+	e.wind(set.Depth())
 	old := e.rules
 	e.rules = make(map[string]*ruleState, len(set.Rules))
 	for _, r := range set.Rules {
 		if s := old[r.ID]; s != nil && s.rule.Version == r.Version && s.rule.Digest == r.Digest {
-			s.rule = r
+			e.redefine(s, r)
 			e.rules[r.ID] = s
 			continue
 		}
 		s := &ruleState{rule: r, keys: map[string]*keyed{}}
 		s.touched.prev, s.touched.next = &s.touched, &s.touched
 		e.rules[r.ID] = s
+	}
+}
+
+// redefine gives a rule's state the rule of another set. It is the same, but may be of another depth where others are not.
+func (e *Engine) redefine(s *ruleState, r *rule.Rule) {
+	moved := s.rule.Depth != r.Depth
+	if s.rule = r; !moved {
+		return
+	}
+	for _, k := range s.keys {
+		e.refile(k)
 	}
 }
 
@@ -259,9 +260,10 @@ func (e *Engine) Learned() (all [][2]string) {
 	return all
 }
 
-// Watermark returns the event time up to which everything is expected to have come; ok is false before there is one.
+// Watermark returns the event time up to which all events are expected to have come; ok is false before there is one.
 func (e *Engine) Watermark() (t time.Time, ok bool) {
-	return time.Unix(0, e.watermark).UTC(), e.watermark != minTime
+	w := e.clocks[0].watermark
+	return time.Unix(0, w).UTC(), w != minTime
 }
 
 // Process takes the next signal of the partition and appends what it brings about to out. It keeps strings of the
@@ -270,6 +272,15 @@ func (e *Engine) Process(s *pipeline.Signal, out *pipeline.Output) {
 	e.follow(out)
 	if s.Kind <= pipeline.SignalWatermark && !e.arrive(s, out) {
 		return
+	}
+	switch s.Kind {
+	case pipeline.SignalPassed:
+		e.passed(s, out)
+		return
+	case pipeline.SignalAlert:
+		if !e.isNew(s) {
+			return
+		}
 	}
 	t := s.Time.UnixNano()
 	r := e.rules[s.Rule]
@@ -290,7 +301,7 @@ func (e *Engine) Process(s *pipeline.Signal, out *pipeline.Output) {
 		e.quarantined(r.rule, s, out)
 		return
 	}
-	if t < e.watermark-e.behind(r) {
+	if t < e.clock(r).watermark {
 		e.stats.Late++
 		return
 	}
@@ -302,7 +313,7 @@ func (e *Engine) Process(s *pipeline.Signal, out *pipeline.Output) {
 // Feed gives the engine the signals that its own alerts led to, and those that these lead to: where one engine has all
 // keys there is no topic between.
 func (e *Engine) Feed(out *pipeline.Output) {
-	for len(out.Signals) > 0 { // it ends: rules do not hear each other in a circle
+	for e.pass(out); len(out.Signals) > 0; e.pass(out) { // it ends: rules do not hear each other in a circle
 		next := out.Signals
 		out.Signals = nil
 		for i := range next {
@@ -364,15 +375,11 @@ func (e *Engine) arrive(s *pipeline.Signal, out *pipeline.Output) bool {
 	return s.Kind == pipeline.SignalMatch
 }
 
-// behind is by how much a rule's clock is behind the watermark: an alert comes later than the events that led to it, by as
-// much as its own rule waits for late ones, and an alert of alerts later still.
-func (e *Engine) behind(r *ruleState) int64 { return int64(r.rule.Depth) * int64(e.cfg.Lateness) }
-
 // at makes the key the one at hand. The watermark is rounded down to what timers tell apart: what is over ends at the same
 // signal whether a timer or a signal of the key itself comes upon it.
 func (e *Engine) at(k *keyed) *call {
 	c := &e.call
-	c.rule, c.key, c.watermark, c.ahead = k.rule.rule, k.key, e.watermark-e.behind(k.rule), 0
+	c.rule, c.key, c.watermark, c.ahead = k.rule.rule, k.key, e.clock(k.rule).watermark, 0
 	c.watermark -= mod(c.watermark, fineSlot)
 	if l := c.rule.Lateness; l > 0 {
 		c.ahead = max(int64(e.cfg.Lateness-l), 0)
@@ -400,7 +407,7 @@ func (e *Engine) judge(k *keyed, s *pipeline.Signal, out *pipeline.Output) {
 		e.forget(k)
 		return
 	}
-	e.timers.schedule(k, due+e.behind(k.rule), e.watermark)
+	e.schedule(k, due)
 }
 
 // tell makes signals of alerts for the rules that take them.
@@ -416,26 +423,29 @@ func (e *Engine) tell(heard []pipeline.Event, out *pipeline.Output) {
 		n := len(b.Signals)
 		e.matcher.Hear(heard[i].Rule, &heard[i], &b)
 		for j := range b.Signals[n:] {
-			b.Signals[n+j].Kind, b.Signals[n+j].Seq = pipeline.SignalAlert, 0
+			s := &b.Signals[n+j]
+			s.Kind, s.Origin, s.Offset, s.Seq = pipeline.SignalAlert, pipeline.TopicPartition{Partition: int32(e.partition)}, e.heard, 0
+			e.heard++
 		}
 		out.Signals = b.Signals
 	}
 }
 
-// Tick moves the watermark past input partitions that have gone silent, and follows the set. The
-// caller calls it once a poll, after the poll's signals.
+// Tick moves the watermark past input partitions that have gone silent, follows the set, and tells the other partitions how far
+// this one is. The caller calls it once a poll, after the poll's signals.
 func (e *Engine) Tick(out *pipeline.Output) {
 	changed := false
-	for _, o := range e.origins {
+	for _, o := range e.clocks[0].origins {
 		if idle := !o.seen.IsZero() && out.Now.Sub(o.seen) > e.cfg.Idle; idle && !o.idle {
 			e.tx.touchOrigin(o)
 			o.idle, changed = true, true
 		}
 	}
 	if changed {
-		e.advance(out)
+		e.advance(&e.clocks[0], out)
 	}
 	e.follow(out)
+	e.pass(out)
 }
 
 // follow swaps the set where there is another one.
@@ -456,51 +466,12 @@ func (e *Engine) origin(id pipeline.TopicPartition) *origin {
 	if o == nil {
 		o = &origin{id: id, time: minTime}
 		e.byOrigin[id] = o
-		e.origins = append(e.origins, o)
+		e.clocks[0].origins = append(e.clocks[0].origins, o)
 		e.tx.newOrigin(o)
-		e.slowest = nil
+		e.clocks[0].slowest = nil
 	}
 	e.last = o
 	return o
-}
-
-// move notes an input partition's event time, and the watermark with it.
-func (e *Engine) move(o *origin, t int64, out *pipeline.Output) {
-	woken := o.idle
-	o.idle = false
-	if t <= o.time && !woken {
-		return
-	}
-	o.time = max(o.time, t)
-	if woken || e.slowest == nil || e.slowest == o {
-		e.advance(out)
-	}
-}
-
-// advance computes the watermark and runs what was waiting for it. The watermark never goes back.
-func (e *Engine) advance(out *pipeline.Output) {
-	e.slowest = nil
-	for _, o := range e.origins {
-		if !o.idle && (e.slowest == nil || o.time < e.slowest.time) {
-			e.slowest = o
-		}
-	}
-	if e.slowest == nil || e.slowest.time == minTime {
-		return
-	}
-	w := e.slowest.time - int64(e.cfg.Lateness)
-	if w <= e.watermark {
-		return
-	}
-	e.watermark = w
-	for _, k := range e.timers.due(w) {
-		if due, _ := k.judge.due(e.at(k)); due > e.call.watermark {
-			e.timers.schedule(k, due+e.behind(k.rule), w) // a coarse slot came up early
-			continue
-		}
-		e.touchKey(k)
-		e.judge(k, nil, out)
-	}
 }
 
 // touch returns the state of a key, made or found, and saves it for a rollback. What a key that has to go for it has open is
@@ -528,13 +499,6 @@ func (e *Engine) touchKey(k *keyed) {
 	if k.tx != e.tx.number {
 		e.tx.touchKey(k)
 	}
-}
-
-// schedule files a key whose state was decoded.
-func (e *Engine) schedule(k *keyed) {
-	k.slot = 0
-	due, _ := k.judge.due(e.at(k))
-	e.timers.schedule(k, due+e.behind(k.rule), e.watermark)
 }
 
 // said notes records of alerts, for the metrics.

@@ -190,10 +190,13 @@ func states(e *Engine) map[string]string {
 			all[r.rule.ID+"|"+key] = string(k.judge.encode(nil))
 		}
 	}
-	for _, o := range e.origins {
-		all[fmt.Sprint(o.id)] = fmt.Sprint(o.time, o.next)
+	for depth, c := range e.clocks {
+		for _, o := range c.origins {
+			all[fmt.Sprint(depth, o.id)] = fmt.Sprint(o.time, o.next)
+		}
+		all[fmt.Sprint("watermark ", depth)] = fmt.Sprint(c.watermark)
 	}
-	all["watermark"] = fmt.Sprint(e.watermark, e.stats)
+	all["stats"] = fmt.Sprint(e.stats)
 	return all
 }
 

@@ -11,18 +11,19 @@ import (
 // transaction is what it takes to undo everything since the last Commit: the encoded state of each key as it was when it
 // was touched first, in one arena, and copies of what is small.
 type transaction struct {
-	number    uint32
-	keys      []undoKey
-	arena     []byte
-	key       []byte // of a record of the changelog, with its value: memory that Dirty uses again
-	value     []byte
-	origins   []undoOrigin
-	stats     Stats
-	watermark int64
-	touches   uint64
-	set       *rule.Set
-	rules     map[string]*ruleState
-	said      []said // records of alerts
+	number     uint32
+	keys       []undoKey
+	arena      []byte
+	key        []byte // of a record of the changelog, with its value: memory that Dirty uses again
+	value      []byte
+	origins    []undoOrigin
+	stats      Stats
+	watermarks []int64 // of the clocks
+	heard      int64
+	touches    uint64
+	set        *rule.Set
+	rules      map[string]*ruleState
+	said       []said // records of alerts
 }
 
 type undoKey struct {
@@ -43,7 +44,11 @@ func (t *transaction) begin(e *Engine) {
 	clear(t.keys)
 	t.keys, t.arena, t.origins, t.said = t.keys[:0], t.arena[:0], t.origins[:0], t.said[:0]
 	t.set, t.rules = e.set, e.rules
-	t.stats, t.watermark, t.touches = e.stats, e.watermark, e.touches
+	t.stats, t.touches, t.heard = e.stats, e.touches, e.heard
+	t.watermarks = t.watermarks[:0]
+	for i := range e.clocks {
+		t.watermarks = append(t.watermarks, e.clocks[i].watermark)
+	}
 }
 
 func (t *transaction) newKey(k *keyed) {
@@ -105,7 +110,7 @@ func (e *Engine) Rollback() {
 		k.resize(u.to - u.from + 1) // and the version
 		k.touched = u.touched
 		disordered[k.rule] = true
-		defer e.schedule(k) // once the watermark is back as well
+		defer e.refile(k) // once the watermark is back as well
 	}
 	for r := range disordered {
 		r.reorder()
@@ -114,19 +119,26 @@ func (e *Engine) Rollback() {
 		u := t.origins[i]
 		if u.isNew {
 			delete(e.byOrigin, u.origin.id)
-			e.origins = e.origins[:len(e.origins)-1]
+			e.clocks[0].origins = e.clocks[0].origins[:len(e.clocks[0].origins)-1]
 			continue
 		}
 		*u.origin = u.before
 	}
+	for i := range e.clocks {
+		c := &e.clocks[i]
+		c.slowest, c.told, c.watermark = nil, minTime, minTime
+		if i < len(t.watermarks) { // the set had rules of that depth
+			c.watermark = t.watermarks[i]
+		}
+	}
 	if e.set != t.set {
 		e.set, e.rules, e.matcher = t.set, t.rules, nil
 		for _, r := range t.set.Rules {
-			e.rules[r.ID].rule = r
+			e.redefine(e.rules[r.ID], r)
 		}
 	}
-	e.last, e.slowest = nil, nil
-	e.stats, e.watermark, e.touches = t.stats, t.watermark, t.touches
+	e.last = nil
+	e.stats, e.touches, e.heard = t.stats, t.touches, t.heard
 	t.begin(e)
 }
 

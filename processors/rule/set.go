@@ -242,3 +242,11 @@ func (s *Set) reads(step *Step) []string {
 
 // Rule returns the rule of that id, or nil.
 func (s *Set) Rule(id string) *Rule { return s.byID[id] }
+
+// Depth returns that of the rule with the most alerts one above the other.
+func (s *Set) Depth() (depth int) {
+	for _, r := range s.Rules {
+		depth = max(depth, r.Depth)
+	}
+	return depth
+}

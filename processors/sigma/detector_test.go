@@ -269,12 +269,11 @@ func correlated(t *testing.T, d *sigma.Detector, b *pipeline.Batch, end time.Tim
 	}
 	engine := correlate.New(set, correlate.Config{})
 	var out pipeline.Output
-	in := append(b.Signals, pipeline.Signal{Kind: pipeline.SignalWatermark, Time: end})
-	for len(in) > 0 { // what is said to correlations comes before what follows
+	for _, s := range append(b.Signals, pipeline.Signal{Kind: pipeline.SignalWatermark, Time: end}) {
 		out.Reset(time.Unix(2e9, 0))
-		engine.Process(&in[0], &out)
+		engine.Process(&s, &out)
+		engine.Feed(&out) // what is said to correlations comes before what follows
 		alerts = append(alerts, out.Alerts...)
-		in = append(slices.Clone(out.Signals), in[1:]...)
 		engine.Commit()
 	}
 	return alerts
