@@ -46,7 +46,9 @@ func runFailing() {
 			}
 			return w, err
 		}
-		app.newState = func(partition, partitions int) pipeline.Correlator { return failingState{app.state(partition, partitions), hits} }
+		app.newState = func(partition, partitions int) pipeline.Correlator {
+			return failingState{app.state(partition, partitions), hits}
+		}
 		return app.run(context.Background(), kafka.AllRoles)
 	}()
 	fmt.Fprintln(os.Stderr, "ended without a kill:", err)

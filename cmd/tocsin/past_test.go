@@ -160,7 +160,7 @@ func fired(t *testing.T, app *app, now time.Time, events []pipeline.Event) (keys
 	if err := app.rules.Set().NewMatcher().Process(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	engine, out := app.state(), &pipeline.Output{Now: now}
+	engine, out := app.state(0, 1), &pipeline.Output{Now: now}
 	for i := range b.Signals {
 		engine.Process(&b.Signals[i], out)
 	}
