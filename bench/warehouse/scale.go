@@ -196,8 +196,11 @@ func timePanels(ctx context.Context, db *clickhouse.DB, rounds int) (all []timin
 
 // timeQuestions asks analysts' questions about one entity, each of which is there.
 func timeQuestions(ctx context.Context, db *clickhouse.DB, rounds int) (all []timing, err error) {
-	var commit, digest, user string
+	var commit, digest, user, database string
 	if err := db.QueryRow(ctx, `SELECT any(commit_sha), any(artifact_digest), any(actor) FROM (SELECT * FROM events WHERE event_type IN ('service.deployed', 'change.merged') AND event_time < now() - 5 * 86400 LIMIT 1000)`).Scan(&commit, &digest, &user); err != nil {
+		return nil, err
+	}
+	if err := db.QueryRow(ctx, "SELECT concat(host, '/', db_name) FROM events WHERE event_type = 'db.size' LIMIT 1").Scan(&database); err != nil {
 		return nil, err
 	}
 	if err := db.QueryRow(ctx, "SELECT artifact_digest FROM events WHERE event_type = 'service.deployed' AND commit_sha != '' LIMIT 1").Scan(&digest); err != nil {
@@ -209,7 +212,7 @@ func timeQuestions(ctx context.Context, db *clickhouse.DB, rounds int) (all []ti
 	}
 	about := map[string]map[string]any{
 		"commit": {"commit": commit}, "digest": {"digest": digest}, "address": {"ip": "198.18.0.7"}, "lineage": {"digest": digest},
-		"neighbours": {"kind": "commit", "id": commit}, "vulnerability": {"cve": "CVE-2026-1234"},
+		"neighbours": {"kind": "commit", "id": commit}, "user": {"user": user}, "database": {"database": database}, "vulnerability": {"cve": "CVE-2026-1234"},
 	}
 	ask := func(what, text string, params map[string]any) {
 		t := timing{what: what, limit: entityLimit}

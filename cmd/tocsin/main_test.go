@@ -80,7 +80,7 @@ func huntAgrees(t *testing.T, db *clickhouse.DB, path string) {
 	}
 	out := &bytes.Buffer{}
 	root := newRoot()
-	root.SetArgs([]string{"rules", "backtest", "-c", path, "--since", "3d", "--hits", "100"})
+	root.SetArgs([]string{"rules", "backtest", "-c", path, "--since", "31d", "--hits", "100"})
 	root.SetOut(out)
 	if err := root.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)

@@ -39,6 +39,7 @@ var answers = map[string]string{
 	"commit":               "deployment cdevents service.deployed",
 	"components_new":       rackFixed,
 	"corrected_released":   rackFixed + " " + goodDigest,
+	"database":             "auth.failed failure  svc_report 30 1",
 	"delivery":             "raw.ci 0 0",
 	"deployments":          "service.deployed production pay-api " + goodDigest + " " + goodSHA,
 	"digest":               "release cdevents artifact.published unknown mallory",
