@@ -14,7 +14,7 @@ var ocsf = Format{
 	Name: "ocsf", Title: "Open Cybersecurity Schema Framework (JSON)", Phase: pipeline.PhaseOperation,
 	Types: []string{"log", "file.changed", "process.exec", "log.cleared", "vulnerability.found", "compliance.checked", "detection",
 		"incident.detected", "incident.resolved", "user.modified", "auth.success", "auth.failed", "auth.logout", "net.flow", "http.request",
-		"dns.query", "inventory.observed", "api.call", "db.statement", "scan.started", "scan.completed", "finding.corrected"},
+		"dns.query", "inventory.observed", "api.call", "db.statement", "scan.started", "scan.completed", "finding.corrected", "finding.suppressed", "malware.detected"},
 	Known: "JSON with class_uid and category_uid, activity_id or metadata",
 	Frame: Values,
 	Match: func(s *Shape) bool {
@@ -36,6 +36,7 @@ type ocsfRecord struct {
 	Severity     Text   `json:"severity_id"`
 	SeverityName string `json:"severity"`
 	Disposition  Text   `json:"disposition_id"`
+	Action       Text   `json:"action_id"`
 	Status       string `json:"status"`
 	StatusID     Text   `json:"status_id"`
 	StatusCode   Text   `json:"status_code"`
@@ -100,14 +101,34 @@ type ocsfRecord struct {
 	Response struct {
 		Code Text `json:"code"`
 	} `json:"http_response"`
-	Info    ocsfFinding `json:"finding_info"`
-	Finding ocsfFinding `json:"finding"`
-	Vulns   []struct {
+	HTTPStatus Text        `json:"http_status"`
+	Info       ocsfFinding `json:"finding_info"`
+	Finding    ocsfFinding `json:"finding"`
+	Vulns      []struct {
 		CVE struct {
 			UID string `json:"uid"`
 		} `json:"cve"`
-		Title string `json:"title"`
+		Title    string `json:"title"`
+		Packages []struct {
+			Name    string `json:"name"`
+			Version Text   `json:"version"`
+			Purl    string `json:"purl"`
+			Fixed   Text   `json:"fixed_in_version"`
+		} `json:"affected_packages"`
+		Code []struct {
+			File struct {
+				Path string `json:"path"`
+			} `json:"file"`
+		} `json:"affected_code"`
 	} `json:"vulnerabilities"`
+	Compliance struct {
+		Control  string `json:"control"`
+		Status   string `json:"status"`
+		StatusID Text   `json:"status_id"`
+	} `json:"compliance"`
+	Malware []struct {
+		Name string `json:"name"`
+	} `json:"malware"`
 	Resources []struct {
 		Name Text `json:"name"`
 		UID  Text `json:"uid"`
@@ -164,21 +185,35 @@ type ocsfProc struct {
 }
 
 type ocsfFinding struct {
-	Title string `json:"title"`
-	UID   Text   `json:"uid"`
-	Desc  string `json:"desc"`
+	Title    string  `json:"title"`
+	UID      Text    `json:"uid"`
+	Desc     string  `json:"desc"`
+	Types    Strings `json:"types"`
+	Analytic struct {
+		UID  Text   `json:"uid"`
+		Name string `json:"name"`
+	} `json:"analytic"`
+}
+
+// rule returns what found it: the analytic, or a type that names one (Amazon's) rather than a kind of findings.
+func (f *ocsfFinding) rule() string {
+	if len(f.Types) > 0 && strings.ContainsAny(f.Types[0], ":/") {
+		return first(string(f.Analytic.UID), f.Analytic.Name, f.Types[0])
+	}
+	return first(string(f.Analytic.UID), f.Analytic.Name)
 }
 
 // ocsfURL is a URL as text or as an object.
-type ocsfURL string
+type ocsfURL struct{ text, host string }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (u *ocsfURL) UnmarshalJSON(b []byte) error {
 	if len(b) > 0 && b[0] == '{' {
-		*u = ocsfURL(first(textOf(member(b, "url_string")), textOf(member(b, "text")), textOf(member(b, "path"))))
+		u.text = first(textOf(member(b, "url_string")), textOf(member(b, "text")), textOf(member(b, "path")))
+		u.host = textOf(member(b, "hostname"))
 		return nil
 	}
-	*u = ocsfURL(textOf(b))
+	u.text = textOf(b)
 	return nil
 }
 
@@ -203,20 +238,21 @@ func ocsfEvent(b []byte, out *Out) error {
 	} else {
 		e.Severity = severityWord(v.SeverityName)
 	}
-	if n, rest := number(string(v.Disposition)); rest == "" && n < 99 {
+	if n, rest := number(string(v.Disposition)); rest == "" && n < 99 && n > 0 {
 		e.Disposition = uint8(n)
+	} else if v.Action == "1" || v.Action == "2" { // allowed, denied
+		e.Disposition = pipeline.DispositionAllowed + uint8(v.Action[0]-'1')
 	}
-	switch {
-	case v.StatusID == "1" && (class < 2000 || class >= 3000), strings.EqualFold(v.Status, "success"), v.StatusCode == "PASS":
-		e.Outcome = pipeline.OutcomeSuccess
-	case v.StatusID == "2" && (class < 2000 || class >= 3000), strings.EqualFold(v.Status, "failure"), v.StatusCode == "FAIL":
-		e.Outcome = pipeline.OutcomeFailure
+	e.Outcome = v.outcome(e)
+	who := &v.Actor.User
+	if class == 3002 && said(v.User.Name, v.User.UID) != "" { // the user that logs in; the actor may be the system
+		who = &v.User
 	}
-	e.Actor = said(v.Actor.User.Name, v.Actor.User.Email, Text(arnName(string(v.Actor.User.UID))), v.Actor.User.UID, v.User.Name, v.User.UID,
+	e.Actor = said(who.Name, who.Email, v.Actor.User.Name, v.Actor.User.Email, Text(arnName(string(v.Actor.User.UID))), v.Actor.User.UID, v.User.Name, v.User.UID,
 		Text(v.Actor.Invoked))
 	e.SrcIP, e.DstIP = addrOf(v.Src.IP), addrOf(v.Dst.IP)
 	e.Host = out.lower(first(v.Device.Hostname, v.Device.Name))
-	e.DstDomain = out.lower(strings.TrimSuffix(first(v.Query.Hostname, v.Dst.Domain, v.Dst.Hostname), "."))
+	e.DstDomain = out.lower(strings.TrimSuffix(first(v.Query.Hostname, v.Request.URL.host, v.Dst.Domain, v.Dst.Hostname), "."))
 	e.Service = v.API.Service.Name
 	e.Bytes = max(bytesOf(v.Traffic.Bytes), bytesOf(v.Traffic.In)+bytesOf(v.Traffic.Out))
 	e.DBName, e.DBObject = v.Database.Name, v.Table.Name
@@ -229,10 +265,12 @@ func ocsfEvent(b []byte, out *Out) error {
 			e.Title = strings.TrimSpace(out.join(string(v.Query.Type), " ", v.Query.Hostname))
 		case e.Type == "net.flow" && v.Src.IP != "":
 			e.Title = out.flowTitle(first(proto, "flow"), v.Src.IP, string(v.Src.Port), v.Dst.IP, string(v.Dst.Port))
+		case e.Type == "http.request" && v.Request.URL.text != "":
+			e.Title = strings.TrimSpace(out.join(v.Request.Method, " ", v.Request.URL.host, v.Request.URL.text, " ", v.httpStatus()))
 		case v.API.Operation != "":
 			e.Title = strings.TrimSpace(out.join(v.API.Operation, " by ", e.Actor))
 		}
-		e.Title = first(e.Title, v.ClassName, v.ActivityName)
+		e.Title = first(e.Title, v.ClassName, v.ActivityName, strings.TrimSpace(out.join(e.Type, " ", e.Actor)))
 	}
 	e.SetAttr("ocsf.class_name", v.ClassName)
 	e.SetAttr("ocsf.activity_id", string(v.Activity))
@@ -252,11 +290,11 @@ func ocsfEvent(b []byte, out *Out) error {
 	e.SetAttr("api.operation", v.API.Operation)
 	e.SetAttr("error.message", first(string(v.API.Response.Error), string(v.API.Response.Message)))
 	e.SetAttr("http.request.method", v.Request.Method)
-	e.SetAttr("url.full", string(v.Request.URL))
-	e.SetAttr("http.response.status_code", string(v.Response.Code))
+	e.SetAttr("url.full", v.Request.URL.text)
+	e.SetAttr("http.response.status_code", v.httpStatus())
 	e.SetAttr("user_agent.original", v.Request.Agent)
 	e.SetAttr("credential.id", said(v.Actor.User.Credential, v.User.Credential))
-	e.SetAttr("user.target", ifKind(first(v.Actor.User.Name, v.Actor.User.UID) != "", string(v.User.Name)))
+	e.SetAttr("user.target", ifKind(who != &v.User && said(who.Name, who.UID) != "", string(v.User.Name)))
 	e.SetAttr("process.command_line", first(string(v.Process.Cmdline), string(v.Actor.Process.Cmdline)))
 	e.SetAttr("process.executable.name", first(string(v.Process.Name), string(v.Actor.Process.Name)))
 	e.SetAttr("file.path", first(v.File.Path, v.File.Name))
@@ -279,12 +317,34 @@ func ocsfStart(s string) string {
 
 func (v *ocsfRecord) fillFinding(e *pipeline.Event) {
 	e.Title = first(v.Info.Title, v.Finding.Title)
-	e.Rule = first(v.Metadata.Code, string(v.Info.UID), string(v.Finding.UID))
 	for i := range v.Vulns {
-		if id := v.Vulns[i].CVE.UID; id != "" {
-			e.Vulns = append(e.Vulns, id)
+		w := &v.Vulns[i]
+		if w.CVE.UID != "" {
+			e.Vulns = append(e.Vulns, w.CVE.UID)
 		}
-		e.Title = first(e.Title, v.Vulns[i].Title)
+		e.Title = first(e.Title, w.Title)
+		if i == 0 && len(w.Packages) > 0 {
+			p := &w.Packages[0]
+			e.Purl = purlClean(p.Purl)
+			e.SetAttr("package.name", p.Name)
+			e.SetAttr("package.version", string(p.Version))
+			e.SetAttr("fixed_version", string(p.Fixed))
+		}
+		if i == 0 && len(w.Code) > 0 {
+			e.SetAttr("file.path", w.Code[0].File.Path)
+		}
+	}
+	if len(e.Vulns) > 0 {
+		e.Rule = e.Vulns[0]
+	}
+	e.Rule = first(e.Rule, v.Metadata.Code, v.Compliance.Control, v.Info.rule(), v.Finding.rule())
+	if len(v.Malware) > 0 {
+		e.SetAttr("malware", v.Malware[0].Name)
+		e.Rule = first(e.Rule, v.Malware[0].Name)
+	}
+	e.Rule = first(e.Rule, e.Title, string(v.Info.UID), string(v.Finding.UID)) // a uid is another for each finding
+	if e.Type == "compliance.checked" && e.Outcome == pipeline.OutcomeSuccess {
+		e.Severity = pipeline.SeverityInfo // what it would be had the check failed
 	}
 	for i := range v.Attacks {
 		if id := v.Attacks[i].Technique.UID; id != "" {
@@ -300,17 +360,61 @@ func (v *ocsfRecord) fillFinding(e *pipeline.Event) {
 	e.SetAttr("remediation", v.Remediation.Text)
 }
 
+func (v *ocsfRecord) httpStatus() string { return first(string(v.Response.Code), string(v.HTTPStatus)) }
+
+// outcome tells it from the record's status, which findings have another of, or from what is checked or asked for.
+func (v *ocsfRecord) outcome(e *pipeline.Event) string {
+	finding := e.Class >= 2000 && e.Class < 3000
+	switch {
+	case strings.EqualFold(v.Status, "success"), v.StatusCode == "PASS", v.StatusID == "1" && !finding:
+		return pipeline.OutcomeSuccess
+	case strings.EqualFold(v.Status, "failure"), v.StatusCode == "FAIL", v.StatusID == "2" && !finding:
+		return pipeline.OutcomeFailure
+	case e.Type == "compliance.checked":
+		switch {
+		case v.Compliance.StatusID == "1", strings.HasPrefix(strings.ToLower(v.Compliance.Status), "pass"):
+			return pipeline.OutcomeSuccess
+		case v.Compliance.StatusID == "3", strings.HasPrefix(strings.ToLower(v.Compliance.Status), "fail"):
+			return pipeline.OutcomeFailure
+		}
+	case e.Type == "finding.corrected":
+		return pipeline.OutcomeSuccess
+	case e.Type == "http.request":
+		return httpOutcome(v.httpStatus())
+	}
+	return pipeline.OutcomeUnknown
+}
+
 func (v *ocsfRecord) eventType(class int) string {
 	switch class {
 	case 1001:
 		return "file.changed"
 	case 1007:
+		if v.Activity == "2" { // Terminate
+			return "log"
+		}
 		return "process.exec"
 	case 1008:
 		if v.Activity == "1" || v.Activity == "5" { // Clear, Stop
 			return "log.cleared"
 		}
-	case 2001, 2002, 2007:
+	case 2001: // of all kinds, before there were classes of them
+		switch {
+		case len(v.Vulns) > 0:
+			return "vulnerability.found"
+		case len(v.Malware) > 0:
+			return "malware.detected"
+		case v.Compliance.Control != "" || v.Compliance.Status != "":
+			return "compliance.checked"
+		}
+		return "detection"
+	case 2002, 2007:
+		switch v.StatusID {
+		case "3":
+			return "finding.suppressed"
+		case "4":
+			return "finding.corrected"
+		}
 		return "vulnerability.found"
 	case 2003, 5002:
 		return "compliance.checked"
