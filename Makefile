@@ -82,7 +82,7 @@ reload: ## 1,000 reloads of the rules under load
 	CGO_ENABLED=1 $(GO) test -race -run TestReloadsUnderLoad -v ./processors/rule/ruletest -reloads 1000
 
 .PHONY: e2e
-e2e: deps image $(KAFKA_LIBS) ## against real servers, a real browser, the image as it runs: needs root, java, mvn, and the Debian packages that .ci/run names
+e2e: deps image $(KAFKA_LIBS) ## against real servers, shippers, a real browser, the image as it runs: needs root, java, mvn, and the Debian packages that .ci/run names
 	$(GO) vet -tags e2e ./pipeline/sample ./pipeline/clickhouse ./pipeline/bridge ./pipeline/console ./cmd/tocsin
 	$(GO) test -tags e2e -count=1 ./pipeline/sample
 	$(GO) test -tags e2e -count=1 -run TestE2E ./pipeline/clickhouse ./pipeline/bridge
