@@ -16,10 +16,34 @@ type Budget struct {
 	held    atomic.Int64 // of used, what is in open chunks
 	holders atomic.Int64 // workers with rows in their chunk
 	freed   chan struct{}
+	turns   chan struct{} // those that are to be had
 }
 
-// NewBudget returns a budget of so many bytes.
-func NewBudget(limit int64) *Budget { return &Budget{limit: limit, freed: make(chan struct{}, 1)} }
+// NewBudget returns a budget of so many bytes, of which chunk are the most that a chunk takes.
+func NewBudget(limit, chunk int64) *Budget {
+	b := &Budget{limit: limit, freed: make(chan struct{}, 1)}
+	b.turns = make(chan struct{}, max(2, limit/4*3/chunk)) // one is filled while one is stored
+	for range cap(b.turns) {
+		b.turns <- struct{}{}
+	}
+	return b
+}
+
+// turn returns where to get the turn to fill a large chunk; nil where nobody needs one.
+func (b *Budget) turn() <-chan struct{} {
+	if b == nil {
+		return nil
+	}
+	return b.turns
+}
+
+// pass gives a turn back, if there is one.
+func (b *Budget) pass(turn *bool) {
+	if *turn {
+		*turn = false
+		b.turns <- struct{}{}
+	}
+}
 
 var (
 	budgetUsed  = prometheus.NewDesc("tocsin_ingest_under_way_bytes", "Bytes of records and rows that are not stored yet.", nil, nil)

@@ -15,6 +15,7 @@ import (
 type storing struct {
 	Chunk
 	planned   bool // by an earlier owner: the plan stands in the committed metadata
+	turn      bool // it has one of the budget's
 	sink      Sink
 	rows      int
 	bytes     int
@@ -27,7 +28,8 @@ type storing struct {
 
 // send begins to store the open chunk, under the name that an earlier owner planned for it if there was one, when the chunk before
 // is stored. The next chunk is empty.
-func (w *Worker) send(ctx context.Context, plan *Chunk) error {
+func (w *Worker) send(ctx context.Context) error {
+	plan := w.plan
 	if w.to == w.from && plan == nil {
 		return nil
 	}
@@ -35,14 +37,14 @@ func (w *Worker) send(ctx context.Context, plan *Chunk) error {
 		return err
 	}
 	s := &storing{
-		Chunk: Chunk{Span{w.Partition, w.from, w.to}, w.Epoch, time.Now()}, sink: w.open, published: w.Publisher.Barrier(),
+		Chunk: Chunk{Span{w.Partition, w.from, w.to}, w.Epoch, time.Now()}, turn: w.turn, sink: w.open, published: w.Publisher.Barrier(),
 		last: w.last, reached: w.maxTime, began: time.Now(), trace: w.steps.trace,
 	}
 	s.rows, s.bytes = s.sink.Size()
 	if s.rows > 0 && plan != nil {
 		s.To, s.Planned, s.planned = plan.To, plan.Planned, true
 	}
-	w.storing, w.open, w.spare = s, w.spare, w.open
+	w.storing, w.open, w.spare, w.plan, w.turn = s, w.spare, w.open, nil, false
 	w.from, w.to, w.opened, w.steps.trace = s.To, s.To, time.Time{}, chunkTrace{}
 	w.hold(0)
 	go func() { w.stored <- w.store(ctx, s) }()
@@ -101,6 +103,7 @@ func (w *Worker) finish(err error) error {
 	s.trace.end(err)
 	_, bytes := w.open.Size()
 	w.hold(bytes)
+	w.Budget.pass(&s.turn)
 	if err != nil {
 		return err
 	}

@@ -55,6 +55,9 @@ type Worker struct {
 	Tracer  trace.Tracer // nil for no traces
 
 	steps   steps
+	plan    *Chunk     // the chunk that an earlier owner planned, until it is sent
+	waiting []*Batch   // for the open chunk to take them
+	turn    bool       // the open chunk has one of the budget's
 	open    Sink       // of the open chunk
 	spare   Sink       // of the one that is stored; empty where none is
 	storing *storing   // nil where no chunk is
@@ -86,7 +89,7 @@ const (
 // Run works until in is closed and everything is stored (nil), or ctx ends or a step fails for good (the cause). next is
 // the position that was committed, or the partition's start; plan is the chunk that was under way then, nil if none was.
 func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Chunk) (err error) {
-	w.from, w.to, w.steps = next, next, newSteps(w.Processors)
+	w.from, w.to, w.plan, w.steps = next, next, plan, newSteps(w.Processors)
 	w.open, w.spare, w.stored = w.NewSink(), w.NewSink(), make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
@@ -95,7 +98,11 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 			_ = w.finish(<-w.stored) // a chunk that was cut off has left its plan behind
 		}
 		w.steps.trace.end(err)
+		for _, b := range w.waiting {
+			b.Release()
+		}
 		w.hold(0)
+		w.Budget.pass(&w.turn)
 		err = errors.Join(err, w.open.Close(), w.spare.Close())
 	}()
 	shown, end := w.Metrics.Progress.begin(w.Partition, w.Now, w.End, next)
@@ -106,7 +113,7 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 	}
 	if plan != nil && (plan.From != next || plan.To <= plan.From || plan.Epoch != w.Epoch) {
 		w.Log.Warn("a plan that does not fit its position is ignored", zap.Int64("from", plan.From), zap.Int64("to", plan.To), zap.Int64("offset", next))
-		plan = nil
+		w.plan = nil
 	}
 	flush := time.NewTimer(time.Hour)
 	flush.Stop()
@@ -117,82 +124,52 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 		if w.storing != nil {
 			due = nil // until that is stored
 		}
+		var turns <-chan struct{}
+		if len(w.waiting) > 0 {
+			turns = w.Budget.turn()
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case b, ok := <-in:
 			if !ok {
-				if plan == nil { // one that is not whole is built by its next owner
-					err = w.send(ctx, nil)
+				if w.plan == nil { // one that is not whole is built by its next owner
+					err = w.send(ctx)
 				}
 				return errors.Join(err, w.wait())
 			}
 			w.quiet = 0
 			last := len(in) == 0
-			if from := b.Span().From; from < w.to {
-				b.Release()
-				return &Permanent{fmt.Errorf("offset %d comes after offset %d: the topic has lost records and begins again before what is stored", from, w.to-1)}
-			}
-			for b != nil {
-				var rest *Batch
-				if plan != nil && b.Span().To > plan.To {
-					b, rest = b.Split(plan.To)
-				}
-				if b != nil {
-					if w.opened.IsZero() {
-						w.opened = time.Now()
-						flush.Reset(w.Limits.Interval)
-					}
-					if err := w.append(ctx, b); err != nil {
-						if rest != nil {
-							rest.Release()
-						}
-						return err
-					}
-				}
-				rows, bytes := w.open.Size()
-				if plan == nil { // which is not bounded: it is only sent whole
-					w.hold(bytes)
-				}
-				full := rows >= w.Limits.Rows || bytes >= w.Limits.Bytes || w.storing == nil && w.Budget.tight(int64(bytes))
-				if plan != nil {
-					// The planned chunk ends where its plan says, whatever today's limits are. Its last offsets may be gone
-					// from the topic; a record behind them tells.
-					full = w.to >= plan.To || rest != nil
-				}
-				if full {
-					if err := w.send(ctx, plan); err != nil {
-						if rest != nil {
-							rest.Release()
-						}
-						return err
-					}
-					plan = nil
-				}
-				b = rest
+			w.waiting = append(w.waiting, b)
+			if err := w.fill(ctx, flush); err != nil {
+				return err
 			}
 			if last {
 				w.piece = Batch{} // its events would keep the records' memory for as long as nothing comes
+			}
+		case <-turns:
+			w.turn = true
+			if err := w.fill(ctx, flush); err != nil {
+				return err
 			}
 		case err := <-w.stored:
 			if err := w.finish(err); err != nil {
 				return err
 			}
-			if _, bytes := w.open.Size(); plan == nil && w.Budget.tight(int64(bytes)) {
-				if err := w.send(ctx, nil); err != nil {
+			if w.plan == nil && w.tight() {
+				if err := w.send(ctx); err != nil {
 					return err
 				}
 			}
 		case <-due:
-			if plan != nil || w.opened.IsZero() {
+			if w.plan != nil || w.opened.IsZero() {
 				continue // the planned chunk is only sent whole, and this one was full before its time
 			}
-			_, bytes := w.open.Size()
-			if time.Since(w.opened) < w.patience() && !w.Budget.tight(int64(bytes)) {
+			if time.Since(w.opened) < w.patience() && !w.tight() {
 				flush.Reset(w.Limits.Interval)
 				continue
 			}
-			if err := w.send(ctx, nil); err != nil {
+			if err := w.send(ctx); err != nil {
 				return err
 			}
 		case <-ticker.C:
@@ -204,6 +181,62 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 			}
 		}
 	}
+}
+
+// fill takes what waits into the open chunk, and sends that when it is full. A worker with much to catch up with, an eighth of a chunk's
+// rows or more, does not open one without a turn: a few large blocks cost less memory and processor time, here and in the
+// warehouse, than as many small ones as there are partitions.
+func (w *Worker) fill(ctx context.Context, flush *time.Timer) error {
+	for len(w.waiting) > 0 {
+		behind := w.Budget != nil && w.End.Offset()-w.to >= int64(w.Limits.Rows/8)
+		if behind && w.plan == nil && w.opened.IsZero() && !w.turn {
+			return nil
+		}
+		b := w.waiting[0]
+		if from := b.Span().From; from < w.to {
+			return &Permanent{fmt.Errorf("offset %d comes after offset %d: the topic has lost records and begins again before what is stored", from, w.to-1)}
+		}
+		var rest *Batch
+		if w.plan != nil && b.Span().To > w.plan.To {
+			b, rest = b.Split(w.plan.To)
+		}
+		if rest != nil {
+			w.waiting[0] = rest
+		} else {
+			w.waiting = slices.Delete(w.waiting, 0, 1)
+		}
+		if b != nil {
+			if w.opened.IsZero() {
+				w.opened = time.Now()
+				flush.Reset(w.Limits.Interval)
+			}
+			if err := w.append(ctx, b); err != nil {
+				return err
+			}
+		}
+		rows, bytes := w.open.Size()
+		if w.plan == nil { // which is not bounded: it is only sent whole
+			w.hold(bytes)
+		}
+		full := rows >= w.Limits.Rows || bytes >= w.Limits.Bytes || w.storing == nil && w.tight()
+		if w.plan != nil {
+			// The planned chunk ends where its plan says, whatever today's limits are. Its last offsets may be gone
+			// from the topic; a record behind them tells.
+			full = w.to >= w.plan.To || rest != nil
+		}
+		if full {
+			if err := w.send(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// tight reports whether the open chunk makes room for others. One that has a turn does not: its room is kept for it.
+func (w *Worker) tight() bool {
+	_, bytes := w.open.Size()
+	return !w.turn && w.Budget.tight(int64(bytes))
 }
 
 // patience is the age at which the open chunk is sent. While more of the partition waits, one whose records are late already

@@ -413,7 +413,7 @@ func TestWorkerMakesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		warehouse, offsets := pipelinetest.NewWarehouse(), pipelinetest.NewOffsets()
 		w, _ := newWorker(warehouse, offsets, pipeline.Limits{Rows: 1000, Bytes: 1 << 20, Interval: time.Hour})
-		w.Budget = pipeline.NewBudget(600) // a row takes 100
+		w.Budget = pipeline.NewBudget(600, 1<<20) // a row takes 100
 		in := make(chan *pipeline.Batch, 1)
 		done := make(chan error)
 		go func() { done <- w.Run(t.Context(), in, 0, nil) }()
@@ -434,11 +434,99 @@ func TestWorkerMakesRoom(t *testing.T) {
 	})
 }
 
+// TestWorkersTakeTurns: of partitions with much to catch up with, as many fill and store chunks at the same time as the budget has room
+// for. One that reads with its producers waits for nobody, and one that waits ends at once when its partition moves on.
+func TestWorkersTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const room = 2
+		budget := pipeline.NewBudget(1<<20, 1<<20)
+		var inserts, most int
+		stored := make(chan struct{})
+		start := func(end int64, insert func()) (in chan *pipeline.Batch, ended chan error, offsets *pipelinetest.Offsets) {
+			in, ended, offsets = make(chan *pipeline.Batch), make(chan error, 1), pipelinetest.NewOffsets()
+			w, sink := newWorker(pipelinetest.NewWarehouse(), offsets, pipeline.Limits{Rows: 8, Bytes: 1 << 20, Interval: time.Hour})
+			sink.Fail = func(applied bool) error {
+				if !applied {
+					insert()
+				}
+				return nil
+			}
+			w.NewSink, w.Budget = func() pipeline.Sink { return sink.Copy() }, budget
+			w.End.Seen(end)
+			go func() { ended <- w.Run(t.Context(), in, 0, nil) }()
+			return in, ended, offsets
+		}
+		released := 0
+		rows := func(from int64) *pipeline.Batch {
+			b := batch(from, from+1, from+2, from+3, from+4, from+5, from+6, from+7)
+			b.Free = func() { released++ }
+			return b
+		}
+		var lagging []chan *pipeline.Batch
+		var all []chan error
+		for range 4 {
+			in, ended, _ := start(1000, func() {
+				inserts++
+				most = max(most, inserts)
+				<-stored
+				inserts--
+			})
+			in <- rows(0)
+			synctest.Wait()
+			lagging, all = append(lagging, in), append(all, ended)
+		}
+		if inserts != room || released != room {
+			t.Errorf("%d chunks are stored and %d batches were taken, want %d of each", inserts, released, room)
+		}
+
+		in, ended, offsets := start(0, func() {})
+		in <- rows(0)
+		synctest.Wait()
+		if next, _ := offsets.Position(); next != 8 {
+			t.Errorf("one that does not lag has stored up to offset %d, want 8", next)
+		}
+		close(in)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+
+		close(lagging[3])
+		if err := <-all[3]; err != nil {
+			t.Error(err)
+		}
+		if released != room+2 {
+			t.Errorf("%d batches were released, want %d with that of the one that waited", released, room+2)
+		}
+		for range 3 { // each stores one chunk, then all may have another
+			stored <- struct{}{}
+			synctest.Wait()
+		}
+		for _, in := range lagging[:3] {
+			in <- rows(8)
+		}
+		synctest.Wait()
+		if inserts != room {
+			t.Errorf("%d chunks are stored in the second round, want %d", inserts, room)
+		}
+		close(stored)
+		for i, in := range lagging[:3] {
+			synctest.Wait()
+			close(in)
+			if err := <-all[i]; err != nil {
+				t.Error(err)
+			}
+		}
+		if most != room || budget.Used() != 0 {
+			t.Errorf("%d chunks were stored at the same time, want %d; %d bytes are left in the budget, want 0", most, room, budget.Used())
+		}
+	})
+}
+
 // TestWorkerDoesNotWaitForRoomWithAPlan: a planned chunk is only sent whole, however large it is.
 func TestWorkerDoesNotWaitForRoomWithAPlan(t *testing.T) {
 	warehouse, offsets := pipelinetest.NewWarehouse(), pipelinetest.NewOffsets()
 	w, _ := newWorker(warehouse, offsets, pipeline.Limits{Rows: 1000, Bytes: 1 << 20, Interval: time.Hour})
-	w.Budget = pipeline.NewBudget(100)
+	w.Budget = pipeline.NewBudget(100, 1<<20)
 	in := make(chan *pipeline.Batch)
 	done := make(chan error)
 	go func() {

@@ -117,7 +117,7 @@ func DefaultConfig() Config {
 		ClickHouse: ClickHouseConfig{Addrs: []string{"127.0.0.1:9000"}, Database: "tocsin", User: "default", Cluster: ClusterConfig{Keeper: true}},
 		Rules:      RulesConfig{Library: true, Lateness: 2 * time.Minute},
 		Alerts:     alert.DeskConfig{PerMinute: alert.DefaultPerMinute},
-		Flush:      FlushConfig{Rows: 65536, Bytes: 64 << 20, Interval: 2 * time.Second, Budget: 64 << 20},
+		Flush:      FlushConfig{Rows: 65536, Bytes: 24 << 20, Interval: 2 * time.Second, Budget: 96 << 20},
 		Receive:    receive.DefaultConfig(),
 		Sample:     sample.DefaultConfig(),
 		Admin:      AdminConfig{Listen: "127.0.0.1:9410"},

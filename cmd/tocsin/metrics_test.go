@@ -43,7 +43,7 @@ func metrics(t *testing.T) map[string]metric {
 		t.Fatal(err)
 	}
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(enricher, rules, correlate.NewMetrics(), newSampleMetric(), pipeline.NewBudget(1))
+	reg.MustRegister(enricher, rules, correlate.NewMetrics(), newSampleMetric(), pipeline.NewBudget(1, 1))
 	pipeline.NewMetrics(reg)
 	if _, err := bridge.NewMetrics(reg); err != nil {
 		t.Fatal(err)

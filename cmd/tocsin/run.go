@@ -254,7 +254,7 @@ func newApp(ctx context.Context, cfg Config, now func() time.Time, log *zap.Logg
 		return nil, err
 	}
 	reg := newRegistry(a.enricher, a.rules, a.detected)
-	a.metrics, a.budget = pipeline.NewMetrics(reg), pipeline.NewBudget(int64(cfg.Flush.Budget))
+	a.metrics, a.budget = pipeline.NewMetrics(reg), pipeline.NewBudget(int64(cfg.Flush.Budget), int64(cfg.Flush.Bytes))
 	reg.MustRegister(a.budget)
 	a.registry = reg
 	a.console, err = console.New(console.Config{

@@ -138,7 +138,7 @@ func TestWatchEventsAreOrdinary(t *testing.T) {
 	w.note(map[string]string{"clock": "it is 40s ahead"}, now.Add(time.Second))
 	reg := prometheus.NewRegistry()
 	pipeline.NewMetrics(reg)
-	reg.MustRegister(pipeline.NewBudget(1))
+	reg.MustRegister(pipeline.NewBudget(1, 1))
 	record, err := w.events(gathered(t, reg), now)
 	if err != nil {
 		t.Fatal(err)

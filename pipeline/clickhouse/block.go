@@ -10,22 +10,38 @@ import (
 type table[R any] struct {
 	name    string
 	columns []column[R]
-	free    sync.Pool // of *block[R], emptied: between chunks a sink holds no memory, and the next chunk allocates none
+
+	mu   sync.Mutex
+	free []*block[R] // emptied: between chunks a sink holds no memory, and the next chunk allocates none
 }
+
+// maxFree bounds the blocks that a table keeps for later. It is no sync.Pool: the collector empties one, and to make a large
+// block anew costs more than to collect.
+const maxFree = 3
 
 // block returns an empty block.
 func (t *table[R]) block() *block[R] {
-	if b, ok := t.free.Get().(*block[R]); ok {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := len(t.free); n > 0 {
+		b := t.free[n-1]
+		t.free[n-1], t.free = nil, t.free[:n-1]
 		return b
 	}
 	return newBlock(t)
 }
 
-// giveBack ends the use of a block.
+// giveBack ends the use of a block. One that once held much more than it was used for is not kept: a lag is over.
 func (t *table[R]) giveBack(b *block[R]) {
+	size := b.size()
+	b.most = max(b.most, size)
 	b.input.Reset()
 	b.origins, b.rows = b.origins[:0], 0
-	t.free.Put(b)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.free) < maxFree && size >= b.most/8 {
+		t.free = append(t.free, b)
+	}
 }
 
 // block is the rows of one chunk, column by column. It is what one INSERT sends, as often as it takes.
@@ -37,6 +53,7 @@ type block[R any] struct {
 	picks   []func(rows []int) proto.ColInput
 	origins []origin // by row
 	rows    int
+	most    int // bytes that it ever held
 }
 
 // origin is the record that a row stems from.

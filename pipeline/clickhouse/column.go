@@ -189,32 +189,66 @@ func lows[R any](name string, get func(*R) []string) column[R] {
 	}}
 }
 
-// text is a String column that holds its values as they go over the wire, so that encoding it is one copy.
+// text is a String column that holds its values as they go over the wire, so that encoding it is one copy, or none. Its memory is in
+// pieces: one that grows as a whole is copied again and again, and takes twice its size meanwhile.
 type text struct {
-	wire []byte // each value with its length before it
-	rows int
+	wire  [][]byte // each value with its length before it, none in two pieces
+	rows  int
+	bytes int
 }
+
+// textPiece is the size from which on a piece does not grow; a value that is longer has one of its own.
+const textPiece = 64 << 10
 
 func (c *text) add(s string) {
-	c.wire = append(binary.AppendUvarint(c.wire, uint64(len(s))), s...)
 	c.rows++
+	last := len(c.wire) - 1
+	need := len(s) + binary.MaxVarintLen32
+	if last < 0 || len(c.wire[last])+need > max(cap(c.wire[last]), textPiece) {
+		last++
+		if last < cap(c.wire) {
+			c.wire = c.wire[:last+1] // one from before the Reset, or nil
+			c.wire[last] = c.wire[last][:0]
+		} else {
+			c.wire = append(c.wire, nil)
+		}
+		if last > 0 && cap(c.wire[last]) < need {
+			c.wire[last] = make([]byte, 0, max(textPiece, need))
+		}
+	}
+	piece := c.wire[last]
+	before := len(piece)
+	piece = append(binary.AppendUvarint(piece, uint64(len(s))), s...)
+	c.bytes += len(piece) - before
+	c.wire[last] = piece
 }
 
-func (c *text) Type() proto.ColumnType       { return proto.ColumnTypeString }
-func (c *text) Rows() int                    { return c.rows }
-func (c *text) EncodeColumn(b *proto.Buffer) { b.Buf = append(b.Buf, c.wire...) }
-func (c *text) WriteColumn(w *proto.Writer)  { w.ChainWrite(c.wire) }
-func (c *text) Reset()                       { c.wire, c.rows = c.wire[:0], 0 }
-func (c *text) size() int                    { return len(c.wire) }
+func (c *text) Type() proto.ColumnType { return proto.ColumnTypeString }
+func (c *text) Rows() int              { return c.rows }
+func (c *text) Reset()                 { c.wire, c.rows, c.bytes = c.wire[:0], 0, 0 }
+func (c *text) size() int              { return c.bytes }
+
+func (c *text) EncodeColumn(b *proto.Buffer) {
+	for _, piece := range c.wire {
+		b.Buf = append(b.Buf, piece...)
+	}
+}
+
+func (c *text) WriteColumn(w *proto.Writer) {
+	for _, piece := range c.wire {
+		w.ChainWrite(piece)
+	}
+}
 
 // values returns the column's values; they point into it.
 func (c *text) values() [][]byte {
-	values := make([][]byte, c.rows)
-	rest := c.wire
-	for i := range values {
-		length, n := binary.Uvarint(rest)
-		rest = rest[n:]
-		values[i], rest = rest[:length], rest[length:]
+	values := make([][]byte, 0, c.rows)
+	for _, piece := range c.wire {
+		for len(piece) > 0 {
+			length, n := binary.Uvarint(piece)
+			piece = piece[n:]
+			values, piece = append(values, piece[:length]), piece[length:]
+		}
 	}
 	return values
 }

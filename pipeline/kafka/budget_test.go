@@ -29,7 +29,7 @@ func TestConsumerKeepsItsBudget(t *testing.T) {
 	if err := producer.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	budget := pipeline.NewBudget(limit)
+	budget := pipeline.NewBudget(limit, 64<<20)
 	warehouses := map[int32]*pipelinetest.Warehouse{0: pipelinetest.NewWarehouse(), 1: pipelinetest.NewWarehouse(), 2: pipelinetest.NewWarehouse()}
 	var away atomic.Bool
 	away.Store(true)
@@ -87,7 +87,7 @@ func TestConsumerKeepsItsBudget(t *testing.T) {
 func TestConsumerGivesItsBudgetBack(t *testing.T) {
 	cfg := broker(t)
 	producer := client(t, cfg, kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
-	budget, tried := pipeline.NewBudget(64<<20), make(chan struct{}, 10_000)
+	budget, tried := pipeline.NewBudget(64<<20, 64<<20), make(chan struct{}, 10_000)
 	c, err := NewConsumer(cfg, "instance", budget, func(pipeline.TopicPartition) (*pipeline.Worker, error) {
 		return &pipeline.Worker{
 			Processors: []pipeline.Processor{eventEach{}}, Publisher: &pipelinetest.Publisher{},
@@ -142,7 +142,7 @@ func TestBusyPartitionAmongQuietOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 	warehouse := pipelinetest.NewWarehouse()
-	c, err := NewConsumer(cfg, "instance", pipeline.NewBudget(64<<20), func(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
+	c, err := NewConsumer(cfg, "instance", pipeline.NewBudget(64<<20, 64<<20), func(tp pipeline.TopicPartition) (*pipeline.Worker, error) {
 		w := &pipeline.Worker{
 			Processors: []pipeline.Processor{eventEach{}}, NewSink: (&pipelinetest.Sink{Warehouse: pipelinetest.NewWarehouse()}).Copy, Publisher: &pipelinetest.Publisher{},
 			Limits: pipeline.Limits{Rows: 1000, Bytes: 1 << 30, Interval: 100 * time.Millisecond}, Now: time.Now, Log: zap.NewNop(),

@@ -76,7 +76,7 @@ const recordBytes = 400
 const fetchBytes = 3 << 20
 
 // pollRecords bounds one poll, and so a batch.
-const pollRecords = 4096
+const pollRecords = 2048
 
 // drainTime is the usual bound on draining. What is not stored by then was not committed either: the next owner reads it
 // again, or sends the planned chunk under its old name.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +35,9 @@ func TestFollowMissesNothing(t *testing.T) {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		came = append(came, id)
+		if !slices.Contains(came, id) { // one that ends between call and commit calls again, under the same id
+			came = append(came, id)
+		}
 	}))
 	t.Cleanup(peer.Close)
 	producer := client(t, cfg)
@@ -73,8 +76,8 @@ func TestFollowMissesNothing(t *testing.T) {
 			return len(came) == len(want)
 		})
 		for _, id := range want {
-			if strings.Count(strings.Join(came, " "), id) != 1 {
-				t.Errorf("%s is not there once: %v", id, came)
+			if !slices.Contains(came, id) {
+				t.Errorf("%s is not there: %v", id, came)
 			}
 		}
 	}
