@@ -121,6 +121,7 @@ type call struct {
 	ahead   int64
 	stats   *Stats
 	scratch []byte
+	values  []float64 // of a window's aggregates
 	out     alert.Output
 	growth  []*pipeline.Growth
 }

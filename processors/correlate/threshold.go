@@ -155,8 +155,8 @@ func (w *window) unjudged(l int64) int { return w.first(w.end-windowSlices+1, l)
 // judge evaluates the window as it stands and fires where the condition holds. t is the time of the event that it is judged
 // for, ingest when that reached Kafka.
 func (w *window) judge(c *call, t int64, ingest time.Time) bool {
-	var stack [16]float64
-	values := w.aggregates(c.rule, stack[:0])
+	c.values = w.aggregates(c.rule, c.values[:0])
+	values := c.values
 	if !c.rule.Having.Holds(values) {
 		return false
 	}
@@ -445,17 +445,14 @@ func aggregate(entries []entry, a rule.Aggregate) float64 {
 
 // drop forgets the n oldest entries.
 func (w *window) drop(r *rule.Rule, n int) {
-	if w.large == nil {
-		w.entries = slices.Delete(w.entries, 0, n)
-	} else {
+	if w.large != nil {
 		for i := w.lo; i < min(int32(n), w.hi); i++ {
 			w.count(r, w.entries[i].values, -int64(w.entries[i].n), -1)
 		}
 		w.large.drop(n)
-		clear(w.entries[:n])
-		if w.entries = w.entries[n:]; n > len(w.entries) { // else moving them would cost more than the memory that is gained
-			w.entries = slices.Clone(w.entries)
-		}
+	}
+	if w.entries = slices.Delete(w.entries, 0, n); cap(w.entries) > 4*len(w.entries) {
+		w.entries = slices.Clone(w.entries)
 	}
 	w.lo, w.hi = max(w.lo-int32(n), 0), max(w.hi-int32(n), 0)
 }
