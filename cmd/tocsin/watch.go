@@ -22,13 +22,14 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline/clickhouse"
 	"github.com/tocsin-project/tocsin/pipeline/kafka"
 	"github.com/tocsin-project/tocsin/processors/enrich"
+	"github.com/tocsin-project/tocsin/processors/rule"
 )
 
 // WatchConfig says how tocsin watches itself.
 type WatchConfig struct {
 	// Bridges are names of bridges that are told directly, past Kafka and ClickHouse, when the process halts or cannot do its work.
 	Bridges []string `yaml:"bridges"`
-	// Topic gets heartbeats and figures of the process, changes of opt-outs and findings that a release verifies, as events; none where it is empty. It is read where kafka.topics, of this pipeline or
+	// Topic gets heartbeats and figures of the process, changes of opt-outs, findings that a release verifies and subscriptions that have run out, as events; none where it is empty. It is read where kafka.topics, of this pipeline or
 	// another, names it.
 	Topic string `yaml:"topic"`
 }
@@ -55,6 +56,8 @@ const (
 	askBackup   = 10 * time.Minute
 	// askVerified is how often it is looked whether what was corrected has been released.
 	askVerified = 5 * time.Minute
+	// tellExpired is for how long it is told that a subscription has run out: events keep their time for thirty days.
+	tellExpired = 29 * 24 * time.Hour
 )
 
 // watch is a process that looks at itself. What it finds goes into the log and past Kafka and ClickHouse to the bridges: an alert by way of
@@ -77,6 +80,9 @@ type watch struct {
 
 	verified []cloudEvent // what the topic has not been told of findings
 	looked   time.Time    // for them
+
+	expired []cloudEvent    // what the topic has not been told of subscriptions
+	ended   map[string]bool // all that have been seen to have run out
 }
 
 // policyChange is an opt-out that is another one than at the look before.
@@ -98,7 +104,7 @@ type counts struct {
 }
 
 func newWatch(cfg Config, log *zap.Logger) (*watch, error) {
-	w := &watch{instance: cfg.Instance, topic: cfg.Watch.Topic, log: log, open: map[string]*pipeline.Alert{}, untold: map[string]*pipeline.Alert{}, behind: map[string]behind{}}
+	w := &watch{instance: cfg.Instance, topic: cfg.Watch.Topic, log: log, open: map[string]*pipeline.Alert{}, untold: map[string]*pipeline.Alert{}, behind: map[string]behind{}, ended: map[string]bool{}}
 	for _, c := range cfg.Bridges {
 		if slices.Contains(cfg.Watch.Bridges, c.Name) {
 			b, err := bridge.New(c, log.Named("bridge."+c.Name))
@@ -229,6 +235,7 @@ func (w *watch) run(ctx context.Context, a *app, gather prometheus.Gatherer) err
 		w.tell(ctx)
 		w.compare(a.enricher.OptOuts())
 		w.verify(ctx, a.db, now)
+		w.expire(a.rules.Set(), now)
 		if w.topic != "" && sender == nil {
 			var err error
 			if sender, err = kafka.NewSender(ctx, a.cfg.Kafka, []string{w.topic}, w.log); err != nil {
@@ -241,7 +248,7 @@ func (w *watch) run(ctx context.Context, a *app, gather prometheus.Gatherer) err
 				err = sender.Send(ctx, w.topic, &pipeline.Record{Key: []byte(w.instance), Value: record})
 			}
 			if err == nil {
-				w.over, w.audit, w.verified = nil, nil, nil
+				w.over, w.audit, w.verified, w.expired = nil, nil, nil, nil
 			} else if ctx.Err() == nil {
 				w.log.Warn("watch", zap.Error(err))
 			}
@@ -315,6 +322,27 @@ func (w *watch) verify(ctx context.Context, db *clickhouse.DB, now time.Time) {
 	}
 	if list, err := verified(ctx, db); err == nil { // where it does not answer there is an alert of its own
 		w.looked, w.verified = now, list
+	}
+}
+
+// expire notes which subscriptions have run out: who asked for alerts learns that none come any more (R34). Whoever tells it, and after
+// each start, it is the same event.
+func (w *watch) expire(set *rule.Set, now time.Time) {
+	if w.topic == "" {
+		return
+	}
+	for _, r := range set.Rules {
+		for _, s := range r.Subscriptions {
+			id := fmt.Sprint(r.ID, " ", s.Team, " ", s.By, " ", s.Expires.Format(time.DateOnly))
+			if s.IsActive(now) || now.Sub(s.Expires) > tellExpired || w.ended[id] {
+				continue
+			}
+			w.ended[id] = true
+			w.expired = append(w.expired, cloudEvent{"1.0", id, "tocsin", "tocsin.rule.expired", s.Expires, map[string]any{
+				"phase": pipeline.PhaseMonitoring, "rule_id": r.ID, "actor": s.By, "title": r.ID + " alerts " + s.Team + " no more: its subscription has run out",
+				"ticket": s.Ticket, "alert.class": s.Class, "alert.team": s.Team, "expires": moment(s.Expires),
+			}})
+		}
 	}
 }
 
@@ -438,7 +466,7 @@ func moment(t time.Time) string {
 }
 
 // events returns a record with a heartbeat, the process's figures, an event for each thing that is wrong or over, one for each
-// opt-out that has changed, and one for each finding that is verified.
+// opt-out that has changed, for each finding that is verified and for each subscription that has run out.
 func (w *watch) events(families []*dto.MetricFamily, now time.Time) ([]byte, error) {
 	var batch []cloudEvent
 	add := func(kind, name string, data map[string]any) {
@@ -465,5 +493,5 @@ func (w *watch) events(families []*dto.MetricFamily, now time.Time) ([]byte, err
 		add("policy.changed", fmt.Sprint(i, " ", p.ID), map[string]any{"title": "opt-out " + p.ID + " is " + p.how, "actor": p.Owner, "reason": p.Reason,
 			"policy.id": p.ID, "policy.change": p.how, "policy.until": moment(p.Until)})
 	}
-	return json.Marshal(append(batch, w.verified...))
+	return json.Marshal(slices.Concat(batch, w.verified, w.expired))
 }

@@ -45,6 +45,7 @@ var Promised = []Promise{
 	{"C16", "sec"}, {"C16", "dev"},
 	{"C17", "sec"},
 	{"C18", "ops"}, {"C18", "sec"},
+	{"C18b", "ops"}, {"C18b", "sec"},
 	{"C19", "ops"}, {"C19", "mon"},
 	{"C20", "mon"}, {"C20", "ops"},
 	{"C20b", "mon"}, {"C20b", "ops"},

@@ -29,6 +29,9 @@ func (s *story) habits() {
 	for t := at(1, 30); t < at(6, 45); t += 30 * time.Second {
 		s.suricata(t, "", `"event_type":"flow","src_ip":"10.0.0.22","src_port":40100,"dest_ip":"198.51.100.20","dest_port":443,"proto":"TCP","app_proto":"tls","host":"ci-2","flow":{"pkts_toserver":200,"pkts_toclient":900,"bytes_toserver":40000,"bytes_toclient":900000,"state":"closed"}`, runner...)
 	}
+	for i, port := range []string{"443", "5005"} {
+		s.own(at(1+i*10, 5), "net.listen", "", "environment", "production", "service", "pay-api", "host", "web-1", "attributes.server.port", port, "title", "web-1 listens on "+port+"/tcp")
+	}
 	for t := at(1, 0); t < at(28, 0); t += time.Minute {
 		s.suricata(t, "", `"event_type":"dns","src_ip":"10.0.1.11","src_port":40010,"dest_ip":"10.0.0.2","dest_port":53,"proto":"UDP","host":"web-1","dns":{"type":"query","rrname":"db-1.internal.example","rrtype":"A"}`, service...)
 	}
