@@ -425,6 +425,9 @@ func (e *Engine) tell(heard []pipeline.Event, out *pipeline.Output) {
 		e.matcher.Hear(heard[i].Rule, &heard[i], &b)
 		for j := range b.Signals[n:] {
 			s := &b.Signals[n+j]
+			if s.Kind == pipeline.SignalQuarantine {
+				continue
+			}
 			s.Kind, s.Origin, s.Offset, s.Seq = pipeline.SignalAlert, pipeline.TopicPartition{Partition: int32(e.partition)}, e.heard, 0
 			e.heard++
 		}

@@ -64,6 +64,7 @@ func NewLive(paths []string, load func() (*Set, error), log *zap.Logger) (*Live,
 func (l *Live) use(set *Set) {
 	l.mu.Lock()
 	l.loaded, l.problem = time.Now(), nil
+	set.live = l
 	l.current.Store(&inUse{set, l.quarantinedOf(set)})
 	l.mu.Unlock()
 	if notes := set.Notes(); len(notes) > 1 { // the last one sums up

@@ -45,6 +45,7 @@ type typeField struct{ typ, field string }
 // traffic is what all matchers together have seen since the process began.
 type traffic struct {
 	events   uint64
+	alerts   uint64 // that rules take
 	programs uint64
 	rules    map[string]*Counts
 	excepted map[string]uint64  // by the exception's id
@@ -58,7 +59,8 @@ func (l *Live) take(m *Matcher) (quarantined []*Rule) {
 	defer l.mu.Unlock()
 	l.traffic.events += m.events
 	l.traffic.programs += m.programs
-	m.events, m.programs = 0, 0
+	l.traffic.alerts += m.heard
+	m.events, m.programs, m.heard = 0, 0, 0
 	for _, i := range m.counted {
 		id, c := m.set.Rules[i].ID, &m.counts[i]
 		total := l.traffic.rules[id]

@@ -47,6 +47,7 @@ type Matcher struct {
 	types       []typeTraffic
 	excepted    []uint64 // by the exception's number
 	events      uint64
+	heard       uint64 // alerts that were looked at, for rules that take them
 	timing      uint64 // events, for which of them are timed
 
 	buf   []byte
@@ -95,7 +96,7 @@ func (m *Matcher) Process(ctx context.Context, b *pipeline.Batch) error {
 	m.quarantined = use.quarantined
 	err := m.process(ctx, b)
 	for _, r := range m.live.take(m) {
-		quarantine(b, r)
+		quarantine(b, &b.Events[len(b.Events)-1], r)
 	}
 	return err
 }
@@ -196,20 +197,37 @@ func (m *Matcher) event(b *pipeline.Batch, e *event, seq uint32) uint32 {
 }
 
 // Hear appends to b the signals of the steps that take the alerts of a rule. e is the alert as an event; see package alert.
+// Where the set is that of a Live, what is counted counts there, and a rule that takes too much time is quarantined. Alerts are
+// few: each is timed.
 func (m *Matcher) Hear(rule string, e *pipeline.Event, b *pipeline.Batch) {
+	live := m.set.live
+	if live != nil {
+		m.quarantined = nil
+		if use := live.current.Load(); use.set == m.set { // or else the next signal changes over
+			m.quarantined = use.quarantined
+		}
+	}
+	m.heard++
 	m.begin(e)
 	playground, seq := e.HasLabel(playgroundLabel), uint32(0)
 	for _, i := range m.set.listeners[rule] {
 		s := &m.set.steps[i]
 		c := m.candidate(s.number)
-		if playground && !s.rule.Playground {
+		if playground && !s.rule.Playground || m.quarantined != nil && m.quarantined[s.number] {
 			continue
 		}
 		c.Evaluated++
+		began := time.Now()
 		seq = m.step(b, e, s, c, seq)
+		c.Nanoseconds += uint64(min(time.Since(began), maxSample))
 	}
 	if m.set.judged.Hear != nil {
 		m.set.judged.Hear(rule, e, b)
+	}
+	if live != nil {
+		for _, r := range live.take(m) {
+			quarantine(b, e, r)
+		}
 	}
 }
 

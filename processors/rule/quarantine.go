@@ -9,7 +9,7 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline"
 )
 
-// A rule may take timeEach of each event that the process looks at, on average. What it takes beyond that adds up, what it
+// A rule may take timeEach of each event and each alert that the process looks at, on average. What it takes beyond that adds up, what it
 // takes less is subtracted; at timeBeyond it is quarantined: nobody judges it any more until it is changed or the process
 // starts again, so that it does not hold up the others. Its teams are told by an alert.
 const (
@@ -23,7 +23,7 @@ const (
 type account struct {
 	definition
 	beyond time.Duration
-	events uint64 // that the process had looked at when this was true
+	looked uint64 // events and alerts that the process had looked at when this was true
 }
 
 // definition tells a rule from what it was before it was changed.
@@ -57,13 +57,13 @@ func (l *Live) quarantinedOf(set *Set) (numbers []bool) {
 // charge adds what a matcher has measured of a rule to its account, and quarantines the rule where that is too much: then it
 // returns true. Its caller holds the lock.
 func (l *Live) charge(r *Rule, took time.Duration) bool {
-	a := l.accounts[r.ID]
+	a, looked := l.accounts[r.ID], l.traffic.events+l.traffic.alerts
 	if a == nil || a.definition != definitionOf(r) {
-		a = &account{definition: definitionOf(r), events: l.traffic.events}
+		a = &account{definition: definitionOf(r), looked: looked}
 		l.accounts[r.ID] = a
 	}
-	a.beyond = max(a.beyond-time.Duration(l.traffic.events-a.events)*timeEach, 0) + took
-	a.events = l.traffic.events
+	a.beyond = max(a.beyond-time.Duration(looked-a.looked)*timeEach, 0) + took
+	a.looked = looked
 	if a.beyond <= timeBeyond || l.quarantined[r.ID] == a.definition {
 		return false
 	}
@@ -74,11 +74,10 @@ func (l *Live) charge(r *Rule, took time.Duration) bool {
 	return true
 }
 
-// quarantine tells detect that the rule is not judged any more, for those who own it.
-func quarantine(b *pipeline.Batch, r *Rule) {
-	e := &b.Events[len(b.Events)-1]
+// quarantine tells detect that the rule is not judged any more, for those who own it; e is the last event that it was judged on.
+func quarantine(b *pipeline.Batch, e *event, r *Rule) {
 	b.Signals = append(b.Signals, pipeline.Signal{
 		Kind: pipeline.SignalQuarantine, Rule: r.ID, Version: r.Version, Digest: r.Digest, Key: r.ID, Time: e.Time, Ingest: e.IngestTime,
-		Values: []string{fmt.Sprintf("On average it takes more than %s of each event. It is not judged any more until it is changed, or ingest is started again.", timeEach)},
+		Values: []string{fmt.Sprintf("On average it takes more than %s of each event. It is not judged any more until it is changed, or tocsin is started again.", timeEach)},
 	})
 }

@@ -117,3 +117,56 @@ func TestSlowRuleIsQuarantined(t *testing.T) {
 		t.Errorf("quarantined: %s", got)
 	}
 }
+
+// A rule over alerts that takes too much time is not judged any more either; detect counts what such rules do.
+func TestSlowRuleOverAlertsIsQuarantined(t *testing.T) {
+	over := func(f File) File {
+		f.Data = bytes.Replace(f.Data, []byte("\nwhen:"), []byte("\nalerts: A\nwhen:"), 1)
+		f.Data = bytes.Replace(f.Data, []byte(`ip(ev.SrcIP) + "|k"`), []byte("ev.Rule"), 1)
+		return f
+	}
+	files := []File{matchRule("A", `ev.Host == "h"`), over(matchRule("SLOW", `any(ev.Labels, # matches "^(x|xx)*y$")`)), over(matchRule("QUICK", `ev.Host == "h"`))}
+	live, err := NewLive(nil, func() (*Set, error) { return Load(files) }, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels := make([]string, 100)
+	for i := range labels {
+		labels[i] = strings.Repeat("x", 30)
+	}
+	m := live.Set().NewMatcher() // detect's
+	alert := pipeline.Event{Time: time.Unix(9, 0), Rule: "A", Host: "h", Labels: labels}
+	hear := func() (quick, quarantines int) {
+		var b pipeline.Batch
+		m.Hear("A", &alert, &b)
+		for _, s := range b.Signals {
+			switch {
+			case s.Kind == pipeline.SignalQuarantine && s.Rule == "SLOW" && s.Time.Equal(alert.Time):
+				quarantines++
+			case s.Kind == pipeline.SignalMatch && s.Rule == "QUICK":
+				quick++
+			default:
+				t.Fatalf("%+v", s)
+			}
+		}
+		return quick, quarantines
+	}
+	alerts := uint64(1)
+	for ; ; alerts++ {
+		quick, quarantines := hear()
+		if quick != 1 || alerts > 100_000 {
+			t.Fatalf("after %d alerts the other rule matched %d times", alerts, quick)
+		}
+		if quarantines > 0 {
+			break
+		}
+	}
+	for range 10 {
+		if quick, quarantines := hear(); quick != 1 || quarantines > 0 {
+			t.Fatalf("quarantined: the other rule matched %d times, %d quarantines", quick, quarantines)
+		}
+	}
+	if slow, quick := live.traffic.rules["SLOW"], live.traffic.rules["QUICK"]; slow.Evaluated != alerts || quick.Evaluated != alerts+10 || quick.Matched != alerts+10 {
+		t.Errorf("%d alerts: counted %+v of the slow rule, %+v of the other", alerts, slow, quick)
+	}
+}

@@ -128,6 +128,7 @@ type Set struct {
 	listeners map[string][]int
 	hearings  []hearing
 	judged    Judged
+	live      *Live // that has it in use; nil for none
 	// Exceptions are in the order of their files.
 	Exceptions []*Exception
 	// Warnings are what is not wrong but wants a look, with file:line:column.
