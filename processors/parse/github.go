@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -21,7 +22,7 @@ var github = Format{
 		if isGitHubAlerts(s) {
 			return true
 		}
-		if s.Array || s.Header("X-Gitea-Event") != "" || s.Header("X-Gogs-Event") != "" || s.Header("X-Forgejo-Event") != "" {
+		if s.Array || isGitee(s) || s.Header("X-Gitea-Event") != "" || s.Header("X-Gogs-Event") != "" || s.Header("X-Forgejo-Event") != "" {
 			return false
 		}
 		if s.Header("X-GitHub-Event") != "" {
@@ -37,7 +38,7 @@ var github = Format{
 				}
 			}
 		}
-		return matchGitHubAudit(s) || s.Has("zen", "hook_id") || s.Has("action", "security_advisory") && s.Raw("security_advisory", "ghsa_id") != nil ||
+		return bytes.HasPrefix(s.Raw("repository", "html_url"), []byte(`"https://github.com/`)) || matchGitHubAudit(s) || s.Has("zen", "hook_id") || s.Has("action", "security_advisory") && s.Raw("security_advisory", "ghsa_id") != nil ||
 			s.Has("action") && s.Raw("alert", "affected_package_name") != nil
 	},
 	Parse: parseGitHub,
@@ -57,6 +58,8 @@ var githubTypes = []string{
 // githubEvent holds the members of all events; each event has some of them.
 type githubEvent struct {
 	Action       Text          `json:"action"`
+	HookName     Text          `json:"hook_name"`   // Gitee's kind of an event
+	ActionDesc   Text          `json:"action_desc"` // and what an update changed
 	Number       Text          `json:"number"`
 	Repository   githubRepo    `json:"repository"`
 	Organization forgeUser     `json:"organization"`
