@@ -11,16 +11,16 @@ import (
 
 // influx reads InfluxDB's line protocol. Each numeric field of a point is a metric named measurement.field (or by the
 // measurement alone when the field is "value"); tags and other fields are attributes. Points of Telegraf's netflow input
-// that have both addresses are flows.
+// that have both addresses are flows. Telegraf's JSON says the same (influx_json.go).
 // https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
 var influx = Format{
-	Name: "influx-line", Title: "InfluxDB line protocol (Telegraf)", Phase: pipeline.PhaseMonitoring,
+	Name: "influx-line", Title: "InfluxDB line protocol, Telegraf's JSON", Phase: pipeline.PhaseMonitoring,
 	Types: []string{"metric", "db.size", "net.flow", "log"},
-	Known: "lines of measurement[,tag=value] field=value[,field=value] [time]",
-	Frame: Document, Log: true,
+	Known: "lines of measurement[,tag=value] field=value[,field=value] [time]; JSON with name, fields, tags and timestamp, alone or in metrics",
+	Frame: Reports, Log: true,
 	Match: func(s *Shape) bool {
 		if s.IsObject() || s.Root != "" {
-			return false
+			return s.IsObject() && isTelegrafJSON(s)
 		}
 		for rest, n := s.Data(), 0; len(rest) > 0 && n < 8; n++ {
 			var line []byte
@@ -34,6 +34,9 @@ var influx = Format{
 	},
 	Parse: func(in *Input, out *Out) error {
 		var p influxPoint
+		if isJSON(in.Data) {
+			return parseTelegrafJSON(in, out, &p)
+		}
 		eachLine(in, out, func(l string) error {
 			if l = strings.TrimSpace(l); l[0] == '#' {
 				return nil
