@@ -29,7 +29,17 @@ func parseTelegrafJSON(in *Input, out *Out, p *influxPoint) error {
 		p.events(out, alias(b))
 		return nil
 	}
-	if points := member(in.Data, "metrics"); len(points) > 0 && points[0] == '[' {
+	var points []byte
+	err := eachPair(in.Data, func(key string, value []byte) error { // to the end: a line may be torn behind them
+		if key == "metrics" && value[0] == '[' {
+			points = value
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case points != nil:
 		return eachElement(in, out, points, point)
 	}
 	return point(in.Data)

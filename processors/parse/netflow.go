@@ -9,17 +9,18 @@ import (
 )
 
 // netflow reads flows as collectors print them: nfdump (JSON, CSV, aligned text, statistics), goflow2 and goflow,
-// pmacct, Logstash's codec. Whether it was NetFlow, IPFIX or sFlow on the wire makes no difference.
+// pmacct, Logstash's codec, nProbe with labels. Whether it was NetFlow, IPFIX or sFlow on the wire makes no difference.
 // https://github.com/phaag/nfdump https://github.com/netsampler/goflow2/blob/main/docs/protocols.md
 var netflow = Format{
-	Name: "netflow", Title: "NetFlow, IPFIX and sFlow by nfdump, goflow2, pmacct, Logstash", Phase: pipeline.PhaseOperation,
+	Name: "netflow", Title: "NetFlow, IPFIX and sFlow by nfdump, goflow2, pmacct, Logstash, nProbe", Phase: pipeline.PhaseOperation,
 	Types: []string{"net.flow", "metric"},
-	Known: "JSON with sampler_address, src4_addr, ip_src or netflow; nfdump's header line or aligned flows",
+	Known: "JSON with sampler_address, src4_addr, ip_src, netflow, IPV4_SRC_ADDR or IPV6_SRC_ADDR; nfdump's header line or aligned flows",
 	Frame: Reports, Log: true,
 	Match: func(s *Shape) bool {
 		if s.IsObject() {
 			return s.Has("sampler_address") || s.Has("SamplerAddress") || s.Has("src4_addr") || s.Has("src6_addr") ||
-				s.Has("ip_src", "ip_dst") || s.Has("netflow") || s.Has("type", "src_addr", "dst_addr")
+				s.Has("ip_src", "ip_dst") || s.Has("netflow") || s.Has("type", "src_addr", "dst_addr") ||
+				s.Has("IPV4_SRC_ADDR") || s.Has("IPV6_SRC_ADDR")
 		}
 		return isNfdumpHeader(s.Line()) || strings.HasPrefix(s.Line(), "Date first seen") || isNfdumpLine(s.Line())
 	},
@@ -129,6 +130,20 @@ type netflowRecord struct {
 	LSStamp   string `json:"@timestamp"`
 	LSHost    Text   `json:"host"`
 	LSFlow    lsFlow `json:"netflow"`
+	// nProbe: the names of NetFlow 9's fields
+	NSrc4     string `json:"IPV4_SRC_ADDR"`
+	NDst4     string `json:"IPV4_DST_ADDR"`
+	NSrc6     string `json:"IPV6_SRC_ADDR"`
+	NDst6     string `json:"IPV6_DST_ADDR"`
+	NSrcPort  Text   `json:"L4_SRC_PORT"`
+	NDstPort  Text   `json:"L4_DST_PORT"`
+	NProto    Text   `json:"PROTOCOL"`
+	NIn       Number `json:"IN_BYTES"`
+	NOut      Number `json:"OUT_BYTES"`
+	NPackets  Text   `json:"IN_PKTS"`
+	NFlags    Text   `json:"TCP_FLAGS"`
+	NStart    Text   `json:"FIRST_SWITCHED"`
+	NExporter string `json:"EXPORTER_IPV4_ADDRESS"`
 }
 
 // lsFlow is the object of Logstash's netflow codec.
@@ -148,16 +163,16 @@ type lsFlow struct {
 
 func (v *netflowRecord) event(out *Out, raw string) error {
 	f := flow{
-		src:      first(v.Src4, v.Src6, v.Src, v.GoSrc, v.PmSrc, v.LSFlow.Src4, v.LSFlow.Src6),
-		dst:      first(v.Dst4, v.Dst6, v.Dst, v.GoDst, v.PmDst, v.LSFlow.Dst4, v.LSFlow.Dst6),
-		srcPort:  first(string(v.SrcPort), string(v.GoSrcPort), string(v.PmSrcPort), string(v.LSFlow.SrcPort)),
-		dstPort:  first(string(v.DstPort), string(v.GoDstPort), string(v.PmDstPort), string(v.LSFlow.DstPort)),
-		proto:    transport(first(string(v.Proto), string(v.GoProto), string(v.PmProto), string(v.LSFlow.Proto))),
-		bytes:    bytesOf(v.InBytes) + bytesOf(v.OutBytes) + bytesOf(v.Bytes) + bytesOf(v.GoBytes) + bytesOf(v.LSFlow.Bytes),
-		packets:  first(string(v.InPkts), string(v.Packets), string(v.GoPackets), string(v.LSFlow.Packets)),
-		flags:    string(v.Flags),
-		router:   first(v.Router4, v.Router6, v.Sampler, v.GoSampler, v.PmPeer, string(v.LSHost)),
-		start:    parseTime(first(v.First, v.TFirst, string(v.StartNS), string(v.StartS), string(v.GoStart), string(v.PmStart), v.LSFlow.First)),
+		src:      first(v.Src4, v.Src6, v.Src, v.GoSrc, v.PmSrc, v.LSFlow.Src4, v.LSFlow.Src6, nprobeAddr(v.NSrc4), v.NSrc6),
+		dst:      first(v.Dst4, v.Dst6, v.Dst, v.GoDst, v.PmDst, v.LSFlow.Dst4, v.LSFlow.Dst6, nprobeAddr(v.NDst4), v.NDst6),
+		srcPort:  first(string(v.SrcPort), string(v.GoSrcPort), string(v.PmSrcPort), string(v.LSFlow.SrcPort), string(v.NSrcPort)),
+		dstPort:  first(string(v.DstPort), string(v.GoDstPort), string(v.PmDstPort), string(v.LSFlow.DstPort), string(v.NDstPort)),
+		proto:    transport(first(string(v.Proto), string(v.GoProto), string(v.PmProto), string(v.LSFlow.Proto), string(v.NProto))),
+		bytes:    bytesOf(v.InBytes) + bytesOf(v.OutBytes) + bytesOf(v.Bytes) + bytesOf(v.GoBytes) + bytesOf(v.LSFlow.Bytes) + bytesOf(v.NIn) + bytesOf(v.NOut),
+		packets:  first(string(v.InPkts), string(v.Packets), string(v.GoPackets), string(v.LSFlow.Packets), string(v.NPackets)),
+		flags:    first(string(v.Flags), string(v.NFlags)),
+		router:   first(v.Router4, v.Router6, v.Sampler, v.GoSampler, v.PmPeer, string(v.LSHost), v.NExporter),
+		start:    parseTime(first(v.First, v.TFirst, string(v.StartNS), string(v.StartS), string(v.GoStart), string(v.PmStart), v.LSFlow.First, string(v.NStart))),
 		received: parseTime(first(v.Received, string(v.ReceivedNS), string(v.ReceivedS), string(v.GoReceived), string(v.PmStamp), v.LSStamp)),
 	}
 	if f.src == "" && f.dst == "" {
@@ -169,6 +184,14 @@ func (v *netflowRecord) event(out *Out, raw string) error {
 		e.SetAttr("netflow.sampling_rate", string(v.Sampling))
 	}
 	return nil
+}
+
+// nprobeAddr returns an address of version 4: nProbe writes 0.0.0.0 beside one of version 6.
+func nprobeAddr(s string) string {
+	if s == "0.0.0.0" {
+		return ""
+	}
+	return s
 }
 
 // flow is what all kinds of record say.

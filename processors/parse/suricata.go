@@ -11,12 +11,15 @@ import (
 // logins tell their outcome (suricata_app.go).
 // https://docs.suricata.io/en/latest/output/eve/eve-json-format.html
 var suricata = Format{
-	Name: "suricata-eve", Title: "Suricata EVE log (JSON lines)", Phase: pipeline.PhaseOperation,
+	Name: "suricata-eve", Title: "Suricata EVE log (JSON lines), fast.log of Suricata and Snort", Phase: pipeline.PhaseOperation,
 	Types: []string{"net.flow", "detection", "dns.query", "http.request", "tls.handshake", "auth.success", "auth.failed", "db.statement", "metric",
 		"log"},
-	Known: "JSON object with event_type and timestamp, and flow_id, stats, in_iface or src_ip",
-	Frame: Values, Log: true,
+	Known: "JSON object with event_type and timestamp, and flow_id, stats, in_iface or src_ip; lines of a time, [**] and a signature",
+	Frame: Reports, Log: true,
 	Match: func(s *Shape) bool {
+		if !s.IsObject() {
+			return isFastLog(s.Line())
+		}
 		return !s.Array && s.Has("timestamp", "event_type") &&
 			(s.Has("flow_id") || s.Has("stats") || s.Has("in_iface") || s.Has("src_ip", "dest_ip") || s.Has("engine"))
 	},
@@ -174,6 +177,9 @@ type suricataStats struct {
 }
 
 func parseSuricata(in *Input, out *Out) error {
+	if !isJSON(in.Data) {
+		return parseFastLog(in, out)
+	}
 	v := scratch[suricataEvent](out)
 	if err := decode(in.Data, v); err != nil {
 		return err
