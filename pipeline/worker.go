@@ -291,7 +291,7 @@ func (w *Worker) process(ctx context.Context, b *Batch) error {
 		w.steps.lap(i)
 	}
 	for i := range b.Events {
-		if t := b.Events[i].Time; t.After(w.maxTime) && !t.After(b.Events[i].IngestTime.Add(maxAhead)) {
+		if t := b.Events[i].Time; t.After(w.maxTime) && !Ahead(t, b.Events[i].IngestTime) {
 			w.maxTime = t
 		}
 	}
@@ -332,6 +332,11 @@ func (w *Worker) count(b *Batch) {
 // maxAhead is how far an event's clock may run ahead of its record's arrival and still move the watermark: one wrong clock
 // must not close everybody's windows.
 const maxAhead = 5 * time.Minute
+
+// Ahead reports whether an event's time is so far after its arrival that it moves no watermark; where nobody knows when it arrived it is not.
+func Ahead(event, arrival time.Time) bool {
+	return !arrival.IsZero() && event.After(arrival.Add(maxAhead))
+}
 
 // watermark tells how far the partition's event time has come, the zero time before its first event. A partition that
 // has been quiet for a while follows the clock, or the windows over its events would never close.

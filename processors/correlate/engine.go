@@ -370,7 +370,8 @@ func (e *Engine) arrive(s *pipeline.Signal, out *pipeline.Output) bool {
 		}
 		o.next = pipeline.Place{Offset: s.Offset, Seq: s.Seq + 1}
 	}
-	if !s.Time.IsZero() { // a partition that was opened but not read yet says so with no time: the watermark waits for it
+	// A partition that was opened but not read yet says so with no time: the watermark waits for it.
+	if !s.Time.IsZero() && !pipeline.Ahead(s.Time, s.Ingest) {
 		e.move(o, s.Time.UnixNano(), out)
 	}
 	return s.Kind == pipeline.SignalMatch

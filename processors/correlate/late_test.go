@@ -70,6 +70,23 @@ func TestLateSignalsAreCounted(t *testing.T) {
 	}
 }
 
+// TestOneWrongClock: what a sender's clock dates ahead of its arrival makes nothing else late.
+func TestOneWrongClock(t *testing.T) {
+	set := load(t, thresholdRule)
+	e, out := New(set, Config{Lateness: 30 * time.Second}), &pipeline.Output{}
+	in := signals(t, set, 0,
+		pipeline.Event{Time: at(100), Type: "auth.failed", Actor: "a"},
+		pipeline.Event{Time: at(100 + 3600), Type: "auth.failed", Actor: "b"},
+		pipeline.Event{Time: at(102), Type: "auth.failed", Actor: "a"})
+	in[1].Ingest = at(101)
+	for i := range in {
+		e.Process(&in[i], out)
+	}
+	if w, _ := e.Watermark(); e.Stats().Late != 0 || !w.Equal(at(102).Add(-30*time.Second)) {
+		t.Errorf("%d are late, the watermark is %v", e.Stats().Late, w)
+	}
+}
+
 // TestTornSignals is of a worker that went on for a moment after the broker had refused one of its signals, and of the one
 // that reads the same records after it.
 func TestTornSignals(t *testing.T) {
