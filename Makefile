@@ -162,8 +162,8 @@ bench-latency: deps build ## from a record's arrival in Kafka to its alert, at h
 	$(GO) run ./bench/latency
 
 .PHONY: soak
-soak: deps build ## constant load for MINUTES (default 20), with pauses and reloads: memory, goroutines, files and lag stay flat, nothing is lost
-	$(GO) run ./bench/soak -minutes $(or $(MINUTES),20)
+soak: deps build ## load for MINUTES (default 20) while processes, broker, ClickHouse, disk, clocks and rules fail: records, alerts, audit, memory and lag; needs root
+	$(GO) run ./bench/soak -minutes $(or $(MINUTES),20) -rate $(or $(RATE),1000)
 
 .PHONY: vuln
 vuln: ## known vulnerabilities in what we depend on

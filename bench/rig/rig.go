@@ -29,23 +29,30 @@ const (
 
 // Plant is a broker, a warehouse, and tocsin. Close ends all that was started.
 type Plant struct {
+	Process
 	Dir    string // of everything; Rules is the folder in it that tocsin reads rules from
 	Rules  string
-	Admin  string // host:port of tocsin's metrics
-	Config string // file
 	Kafka  *embedded.Kafka
 	DB     *clickhouse.DB
 	Client *kgo.Client // produces to Topic, to the partitions in turns
 
-	server  *embedded.ClickHouse
+	server *embedded.ClickHouse
+}
+
+// Process is tocsin as it is shipped.
+type Process struct {
+	Admin  string // host:port of its metrics
+	Config string // file
+
 	binary  string
 	process *exec.Cmd
+	done    chan struct{} // closed: it has ended
 }
 
 // Open starts broker and warehouse in a new folder dir. The rules are those of the folder Rules, with library our own as well;
 // extra is configuration beside servers, topic and rules.
 func Open(ctx context.Context, binary, dir string, library bool, extra string) (_ *Plant, err error) {
-	p := &Plant{Dir: dir, Rules: filepath.Join(dir, "rules"), Config: filepath.Join(dir, "tocsin.yaml"), binary: binary}
+	p := &Plant{Dir: dir, Rules: filepath.Join(dir, "rules"), Process: Process{Config: filepath.Join(dir, "tocsin.yaml"), binary: binary}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close(ctx))
@@ -54,7 +61,7 @@ func Open(ctx context.Context, binary, dir string, library bool, extra string) (
 	if p.Kafka, err = embedded.StartKafka(embedded.KafkaConfig{Dir: filepath.Join(dir, "kafka"), Topics: []embedded.Topic{{Name: Topic, Partitions: Partitions}}}); err != nil {
 		return p, err
 	}
-	if p.server, err = embedded.StartClickHouse(ctx, embedded.ClickHouseConfig{Dir: filepath.Join(dir, "clickhouse")}); err != nil {
+	if p.server, err = embedded.StartClickHouse(ctx, embedded.ClickHouseConfig{Dir: ClickHouseDir(dir)}); err != nil {
 		return p, err
 	}
 	if p.DB, err = clickhouse.Open(ctx, clickhouse.Config{Addrs: []string{p.server.TCPAddr}}); err != nil {
@@ -75,30 +82,47 @@ func Open(ctx context.Context, binary, dir string, library bool, extra string) (
 }
 
 // Run starts tocsin, in the role all unless arguments say otherwise.
-func (p *Plant) Run(ctx context.Context, arguments ...string) error {
+func (p *Process) Run(ctx context.Context, arguments ...string) error {
 	process := exec.CommandContext(ctx, p.binary, append([]string{"run", "-c", p.Config}, arguments...)...)
 	process.Stderr = os.Stderr
 	if err := process.Start(); err != nil {
 		return err
 	}
-	p.process = process
+	done := make(chan struct{})
+	p.process, p.done = process, done
+	go func() {
+		_ = process.Wait() // its state tells the same
+		close(done)
+	}()
 	return nil
 }
 
 // Pid is that of tocsin.
-func (p *Plant) Pid() int { return p.process.Process.Pid }
+func (p *Process) Pid() int { return p.process.Process.Pid }
+
+// Ended reports whether it has ended without a Signal.
+func (p *Process) Ended() bool {
+	select {
+	case <-p.done:
+		return p.process != nil
+	default:
+		return false
+	}
+}
 
 // Signal sends tocsin a signal; one that ends it is waited for.
-func (p *Plant) Signal(s syscall.Signal) error {
+func (p *Process) Signal(s syscall.Signal) error {
 	if err := p.process.Process.Signal(s); err != nil {
 		return err
 	}
-	if s == syscall.SIGKILL || s == syscall.SIGTERM {
-		err := p.process.Wait()
-		p.process = nil
-		if s == syscall.SIGTERM {
-			return err
-		}
+	if s != syscall.SIGKILL && s != syscall.SIGTERM {
+		return nil
+	}
+	<-p.done
+	state := p.process.ProcessState
+	p.process = nil
+	if s == syscall.SIGTERM && !state.Success() {
+		return errors.New(state.String())
 	}
 	return nil
 }

@@ -1,29 +1,29 @@
-// Command soak runs tocsin as it is shipped under a constant load for a long time: `make soak MINUTES=60` from the top of the
-// repository. The load is records of six formats, as they happen. Meanwhile a rule is changed every half a minute, and the process
-// is stopped for five seconds every two minutes, so that it has to catch up; in the end it is killed and started again.
+// Command soak runs tocsin as it is shipped under a constant load for a long time, and disturbs it: `make soak MINUTES=60` from the top of
+// the repository. Two instances share the work. The load is records of six formats, as they happen, and logins of which some are stories
+// that must end in an alert, and some nearly so. A rule is changed every half a minute. Meanwhile, in an order that a seed decides, each of
+// these happens as often as the others (chaos.go): an instance is killed, ended, stopped for seconds and for longer than its group waits;
+// the broker goes away and comes back; ClickHouse is killed, and its disk is full; a sender's clock is wrong; rules are broken.
 //
-// It fails when the process ends by itself, or when memory, goroutines or open files of the last quarter are above those of the
-// second one, when the lag is more than some seconds outside of the pauses, when a row is missing or double, or when there is a
-// dead letter. What happens to brokers and to ClickHouse is the business of `make kills` and `make e2e`.
+// It fails when a process ends by itself; when a record is not stored, or twice, or became a dead letter; when `tocsin audit` finds
+// something; when a story has no alert, or more than one, or one that it should not have; when memory, goroutines or open files of the
+// instance that is never killed are more in the last quarter than in the second one; and when it lags outside of the disturbances.
 package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/tocsin-project/tocsin/bench/corpus"
 	"github.com/tocsin-project/tocsin/bench/rig"
 	"github.com/tocsin-project/tocsin/pipeline/embedded"
 )
@@ -32,14 +32,14 @@ var (
 	binary  = flag.String("tocsin", "bin/tocsin", "the program that is tried")
 	minutes = flag.Float64("minutes", 20, "how long the load lasts")
 	rate    = flag.Int("rate", 1000, "records a second")
+	seed    = flag.Uint64("seed", 1, "of the order of disturbances")
 )
 
 const (
 	sampleEvery = 5 * time.Second
 	reloadEvery = 30 * time.Second
-	pauseEvery  = 2 * time.Minute
-	paused      = 5 * time.Second
-	catchUp     = 30 * time.Second // after a pause the lag is not looked at for so long
+	calm        = 35 * time.Second // between two disturbances
+	catchUp     = 25 * time.Second // after one the lag is not looked at for so long
 )
 
 func main() {
@@ -53,11 +53,11 @@ func main() {
 
 // sample is what the process took at a moment.
 type sample struct {
-	at                               time.Duration // since the start
-	rss, heap, goroutines, files     float64
-	lag                              float64 // records
-	quiet                            bool    // no pause was just before
-	records, reloads, letters, tries float64
+	at                           time.Duration // since the start
+	rss, heap, goroutines, files float64
+	lag                          float64 // records
+	quiet                        bool    // no disturbance was just before
+	letters, tries               float64
 }
 
 func soak(ctx context.Context) (err error) {
@@ -66,68 +66,91 @@ func soak(ctx context.Context) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	p, err := rig.Open(ctx, *binary, dir, true, "")
+	disk, err := smallDisk(rig.ClickHouseDir(dir))
+	if err != nil {
+		return err
+	}
+	defer disk.close()
+	p, err := rig.Open(ctx, *binary, dir, true, "alerts: {per_minute: 10000}")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close(ctx)) }()
-	if err := errors.Join(reload(p, 0), p.Run(ctx)); err != nil {
+	relay, err := p.Relay()
+	if err != nil {
+		return err
+	}
+	defer relay.Close()
+	other, err := p.Another("other")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, end(other)) }()
+	if err := errors.Join(writeRules(p), reload(p, 0), p.Run(ctx), other.Run(ctx)); err != nil {
 		return err
 	}
 	sending, stop := context.WithTimeout(ctx, time.Duration(*minutes*float64(time.Minute)))
 	defer stop()
-	began, sent, produced := time.Now(), 0, make(chan error, 1)
-	go func() { produced <- produce(sending, p.Client, began, &sent) }()
+	began := time.Now()
+	load := &load{client: p.Client}
+	produced := make(chan error, 1)
+	go func() { produced <- load.run(sending, began) }()
 
+	chaos := &chaos{plant: p, other: other, load: load, disk: disk, order: rand.New(rand.NewPCG(*seed, 0)), log: func(text string) {
+		fmt.Fprintf(os.Stderr, "%8v  %s\n", time.Since(began).Round(time.Second), text)
+	}}
 	var samples []sample
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
-	reloads, pauses, woke := 0, 0, began
+	reloads, over := 0, began
 	for sending.Err() == nil {
 		<-tick.C
-		at := time.Since(began)
-		if n := int(at / reloadEvery); n > reloads {
+		if n := int(time.Since(began) / reloadEvery); n > reloads {
 			reloads = n
 			if err := reload(p, n); err != nil {
 				return err
 			}
 		}
-		if n := int(at / pauseEvery); n > pauses {
-			pauses = n
-			if err := p.Signal(syscall.SIGSTOP); err != nil {
+		if time.Since(over) > calm {
+			if err := chaos.next(ctx); err != nil {
 				return err
 			}
-			time.Sleep(paused)
-			if err := p.Signal(syscall.SIGCONT); err != nil {
-				return err
-			}
-			woke = time.Now()
+			over = time.Now()
 		}
-		s, err := take(ctx, p, time.Since(began), time.Since(woke) > catchUp)
+		if p.Ended() || other.Ended() {
+			return fmt.Errorf("after %v: a process has ended by itself", time.Since(began).Round(time.Second))
+		}
+		s, err := take(ctx, p, time.Since(began), time.Since(over) > catchUp)
 		if err != nil {
-			return fmt.Errorf("after %v: %w", at.Round(time.Second), err)
+			return fmt.Errorf("after %v: %w", time.Since(began).Round(time.Second), err)
 		}
 		samples = append(samples, s)
 	}
 	if err := <-produced; err != nil {
 		return err
 	}
-	if err := p.Signal(syscall.SIGKILL); err != nil {
+	if err := stored(ctx, p, load.sent); err != nil {
 		return err
 	}
-	if err := p.Run(ctx); err != nil {
-		return err
-	}
-	if err := stored(ctx, p, sent); err != nil {
+	if err := load.check(ctx, p.Kafka.Addrs); err != nil {
 		return err
 	}
 	audit, err := exec.CommandContext(ctx, *binary, "audit", "-c", p.Config).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("audit: %w\n%s", err, audit)
 	}
-	fmt.Printf("%d records at %d a second in %v, each stored once; %d pauses of %v, %.0f reloads, one kill at the end; audit clean\n\n",
-		sent, *rate, time.Since(began).Round(time.Second), pauses, paused, samples[len(samples)-1].reloads)
+	fmt.Printf("%d records at %d a second in %v, each stored once; %d stories, each with its alert, sent once, %d others without one; audit clean\n",
+		load.sent, *rate, time.Since(began).Round(time.Second), load.stories-load.near, load.near)
+	fmt.Printf("rules were changed %d times; disturbances: %s\n\n", reloads, strings.Join(chaos.done, ", "))
 	return judge(samples)
+}
+
+// end ends the process, if it runs.
+func end(p *rig.Process) error {
+	if p.Ended() {
+		return nil
+	}
+	return p.Signal(syscall.SIGTERM)
 }
 
 // reload changes the one rule that the process has beside the library.
@@ -144,23 +167,6 @@ alert: {title: t, summary: s}
 `, n), 0o644)
 }
 
-// produce sends records at the rate until ctx ends, and counts them.
-func produce(ctx context.Context, client *kgo.Client, began time.Time, sent *int) error {
-	var failed error
-	for ctx.Err() == nil {
-		now := time.Now()
-		for ; float64(*sent) < float64(*rate)*now.Sub(began).Seconds(); *sent++ {
-			client.Produce(context.Background(), &kgo.Record{Value: corpus.Record(*sent, now.UTC()), Timestamp: now.UTC()}, func(_ *kgo.Record, err error) {
-				if err != nil {
-					failed = err
-				}
-			})
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	return cmp.Or(client.Flush(context.Background()), failed)
-}
-
 func take(ctx context.Context, p *rig.Plant, at time.Duration, quiet bool) (sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -170,8 +176,7 @@ func take(ctx context.Context, p *rig.Plant, at time.Duration, quiet bool) (samp
 	}
 	return sample{
 		at: at, quiet: quiet, rss: m["process_resident_memory_bytes"] / 1e6, heap: m["go_memstats_heap_alloc_bytes"] / 1e6, goroutines: m["go_goroutines"],
-		files: m["process_open_fds"], lag: m["tocsin_ingest_lag_offsets"], records: m["tocsin_ingest_records_total"], reloads: m["tocsin_rules_reloads_total"],
-		letters: m["tocsin_ingest_failures_total"], tries: m["tocsin_ingest_retries_total"],
+		files: m["process_open_fds"], lag: m["tocsin_ingest_lag_offsets"], letters: m["tocsin_ingest_failures_total"], tries: m["tocsin_ingest_retries_total"],
 	}, err
 }
 
@@ -226,7 +231,7 @@ func judge(all []sample) error {
 	}
 	calm := slices.DeleteFunc(slices.Clone(all[n/4:]), func(s sample) bool { return !s.quiet })
 	lag := func(s sample) float64 { return s.lag }
-	fmt.Fprintf(&report, "lag, records: median %.0f, most %.0f; after a pause %.0f\n", median(calm, lag), most(calm, lag), most(all[n/4:], lag))
+	fmt.Fprintf(&report, "lag, records: median %.0f, most %.0f; after a disturbance %.0f\n", median(calm, lag), most(calm, lag), most(all[n/4:], lag))
 	if m := median(calm, lag); m > 5*float64(*rate) {
 		errs = append(errs, fmt.Errorf("the lag is %.0f records", m))
 	}

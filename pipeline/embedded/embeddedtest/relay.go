@@ -11,11 +11,20 @@ import (
 // libchdb, other than ClickHouse's own server, aborts on those; the relay closes them in order.
 func Relay(t testing.TB, addr string) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := NewRelay(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = listener.Close() })
+	return listener.Addr().String()
+}
+
+// NewRelay is Relay for programs; the caller closes the listener.
+func NewRelay(addr string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
 	forward := func(to, from net.Conn) {
 		_, _ = io.Copy(to, from)           // until either end is gone, however
 		_, _ = io.Copy(io.Discard, from)   // whoever sends must not find the door shut
@@ -40,5 +49,5 @@ func Relay(t testing.TB, addr string) string {
 			}()
 		}
 	}()
-	return listener.Addr().String()
+	return listener, nil
 }
