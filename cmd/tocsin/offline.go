@@ -96,13 +96,18 @@ func (o *offline) read(ctx context.Context, name string, in io.Reader, f func(b 
 	})
 }
 
-// isEvents tells whether a record is what `tocsin parse` prints.
+// isEvents tells whether a record is what `tocsin parse` prints, or the like of it by hand: no source says event_type beside
+// our names of the event's time or id.
 func isEvents(record []byte) bool {
 	first, _, _ := bytes.Cut(record, []byte{'\n'})
-	return bytes.HasPrefix(first, []byte(`{"event_id":"`)) && bytes.Contains(first, []byte(`"event_type":"`))
+	var columns map[string]json.RawMessage
+	if !bytes.Contains(first, []byte(`"event_type"`)) || json.Unmarshal(first, &columns) != nil {
+		return false
+	}
+	return columns["event_type"] != nil && (columns["event_id"] != nil || columns["event_time"] != nil)
 }
 
-// readEvents reads a batch's record as events, one JSON object a line, keyed by column.
+// readEvents reads a batch's record as events, one JSON object a line, keyed by column. An event without an id has one by its place.
 func readEvents(b *pipeline.Batch) error {
 	line := 0
 	for text := range bytes.Lines(b.Records[0].Value) {
@@ -117,6 +122,7 @@ func readEvents(b *pipeline.Batch) error {
 			return fmt.Errorf("%d: %w", line, err)
 		}
 		e := b.Next(0)
+		e.ID = pipeline.NewID(b.Topic, fmt.Sprint(b.Records[0].Offset), fmt.Sprint(line))
 		for column, v := range columns {
 			if err := setColumn(e, column, v); err != nil {
 				return fmt.Errorf("%d: %w", line, err)

@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -29,6 +30,9 @@ func newRules() *cobra.Command {
 			Short: "Report everything that is wrong in rule and mapping files, with file, line and column",
 			RunE: func(cmd *cobra.Command, paths []string) error {
 				set, err := loadRules(paths)
+				if errors.Is(err, fs.ErrNotExist) {
+					return err // which no mapping file can be below either
+				}
 				sources, err2 := mapping.Load(paths...)
 				if err := errors.Join(err, err2); err != nil {
 					fmt.Fprintln(cmd.ErrOrStderr(), err)
@@ -114,7 +118,7 @@ func newRulesTest() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test [PATH...]",
 		Short: "Run the rules' tests: records in, alerts expected",
-		Long: `Test runs every *.test.yaml beside the rules, or those that tocsin comes with: native records or events go through parser,
+		Long: `Test runs every *.test.yaml beside the rules, of a folder or of rule files, or those that tocsin comes with: native records or events go through parser,
 matcher and engine in simulated time, and the alerts must be the expected ones. Rules without a test that fires and one
 that nearly does are named. The tests within mapping files (*.source.yaml) run as well.`,
 		RunE: func(cmd *cobra.Command, paths []string) error {
@@ -147,11 +151,12 @@ that nearly does are named. The tests within mapping files (*.source.yaml) run a
 				fmt.Fprintln(cmd.ErrOrStderr(), err)
 				return errNo
 			}
-			failed, tests := 0, 0
+			failed := 0
+			var mapped []ruletest.Result
 			for _, s := range sources {
-				tests += len(s.Tests)
 				wrong := s.Run()
 				for _, t := range s.Tests {
+					mapped = append(mapped, ruletest.Result{Case: rule.Case{Path: s.Path, Name: t.Name}, Failures: wrong[t.Name]})
 					word := "ok  "
 					if len(wrong[t.Name]) > 0 {
 						word = "FAIL"
@@ -183,9 +188,9 @@ that nearly does are named. The tests within mapping files (*.source.yaml) run a
 			for _, id := range report.Unmissed {
 				fmt.Fprintf(cmd.OutOrStdout(), "note  %s: no test in which it nearly fires\n", id)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d rules, %d tests, %d failed\n", len(set.Rules), tests+len(report.Results), failed)
+			fmt.Fprintf(cmd.OutOrStdout(), "%d rules, %d tests, %d failed\n", len(set.Rules), len(mapped)+len(report.Results), failed)
 			if junit != "" {
-				if err := writeJUnit(junit, report); err != nil {
+				if err := writeJUnit(junit, append(mapped, report.Results...)); err != nil {
 					return err
 				}
 			}
@@ -199,15 +204,15 @@ that nearly does are named. The tests within mapping files (*.source.yaml) run a
 	return cmd
 }
 
-// writeJUnit writes the report for CI systems.
-func writeJUnit(path string, report *ruletest.Report) error {
+// writeJUnit writes a report for CI systems.
+func writeJUnit(path string, results []ruletest.Result) error {
 	type failure struct {
 		Message string `xml:"message,attr"`
 	}
 	type testcase struct {
 		Name    string    `xml:"name,attr"`
 		Class   string    `xml:"classname,attr"`
-		Time    float64   `xml:"time,attr"`
+		Time    string    `xml:"time,attr"` // seconds; no exponent, which its schema has not
 		Failure []failure `xml:"failure"`
 	}
 	suite := struct {
@@ -216,9 +221,9 @@ func writeJUnit(path string, report *ruletest.Report) error {
 		Tests    int        `xml:"tests,attr"`
 		Failures int        `xml:"failures,attr"`
 		Cases    []testcase `xml:"testcase"`
-	}{Name: "tocsin rules", Tests: len(report.Results)}
-	for _, r := range report.Results {
-		c := testcase{Name: r.Case.Name, Class: r.Case.Path, Time: r.Elapsed.Seconds()}
+	}{Name: "tocsin rules", Tests: len(results)}
+	for _, r := range results {
+		c := testcase{Name: r.Case.Name, Class: r.Case.Path, Time: fmt.Sprintf("%.6f", r.Elapsed.Seconds())}
 		if len(r.Failures) > 0 {
 			suite.Failures++
 			c.Failure = []failure{{strings.Join(r.Failures, "\n")}}

@@ -23,9 +23,10 @@ func newRulesExplain() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain RULE FILE...",
 		Short: "Say why a rule fires on records or events, or why it does not",
-		Long: `Explain runs one rule over files of native records, or of events as 'tocsin parse' prints them ("-" is standard input). For
-each step of the rule it shows events that match and those that come nearest, condition by condition; then the alerts,
-and for each key how full its window is and what is missing. RULE is the id of a rule, or a rule's file.`,
+		Long: `Explain runs one rule over files of native records, or of events as 'tocsin parse' prints them or you write them, with
+event_type and event_time ("-" is standard input). For each step of the rule it shows events that match and those that come
+nearest, condition by condition; then the alerts, and for each key how full its window is and what is missing. RULE is the
+id of a rule, or a rule's file.`,
 		Example: `  tocsin rules explain C12 auth.log
   tocsin parse hook.json | tocsin rules explain mine/root.yaml -`,
 		Args: cobra.MinimumNArgs(2),

@@ -76,7 +76,7 @@ func didYouMean(got string, words []string) string {
 	if w := nearest(got, words); w != "" {
 		return fmt.Sprintf("did you mean %q?", w)
 	}
-	if len(words) <= 16 {
+	if 0 < len(words) && len(words) <= 16 {
 		return "expected one of " + strings.Join(words, ", ")
 	}
 	return ""

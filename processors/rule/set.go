@@ -57,7 +57,12 @@ func ReadPaths(paths ...string) ([]File, error) {
 // IsRuleFile reports whether a name is a rule file's. Mapping files of sources (*.source.yaml) may lie beside them.
 func IsRuleFile(name string) bool {
 	ext := filepath.Ext(name)
-	return (ext == ".yaml" || ext == ".yml") && !IsTestFile(name) && !IsExceptionFile(name) && !strings.HasSuffix(name, ".source"+ext)
+	return (ext == ".yaml" || ext == ".yml") && !IsTestFile(name) && !IsExceptionFile(name) && !isSource(name)
+}
+
+// isSource reports whether a name is that of a mapping file.
+func isSource(name string) bool {
+	return strings.HasSuffix(strings.TrimSuffix(name, filepath.Ext(name)), ".source")
 }
 
 // IsTestFile reports whether a name is that of a rule's tests.
@@ -65,8 +70,23 @@ func IsTestFile(name string) bool {
 	return strings.HasSuffix(strings.TrimSuffix(name, filepath.Ext(name)), ".test")
 }
 
-// ReadTests reads the test files (*.test.yaml), and all that are below folders.
-func ReadTests(paths ...string) ([]File, error) { return readPaths(paths, IsTestFile) }
+// ReadTests reads the test files (*.test.yaml), those beside rule files, and all that are below folders.
+func ReadTests(paths ...string) ([]File, error) {
+	var tests []string
+	for _, p := range paths {
+		if info, err := os.Stat(p); err == nil && !info.IsDir() && IsRuleFile(p) {
+			ext := filepath.Ext(p)
+			p = strings.TrimSuffix(p, ext) + ".test" + ext
+			if _, err := os.Stat(p); errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+		}
+		if !slices.Contains(tests, p) {
+			tests = append(tests, p)
+		}
+	}
+	return readPaths(tests, IsTestFile)
+}
 
 // LibraryTests returns the test files of the rules that are shipped.
 func LibraryTests() []File {
@@ -91,6 +111,9 @@ func readPaths(paths []string, want func(string) bool) ([]File, error) {
 			files = append(files, more...)
 			errs = append(errs, err)
 			continue
+		}
+		if !want(p) && (isOurs(p) || IsTestFile(p) || isSource(p)) {
+			continue // as where a shell names all files of a folder
 		}
 		data, err := os.ReadFile(p)
 		files = append(files, File{p, data})
