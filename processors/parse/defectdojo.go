@@ -2,7 +2,6 @@ package parse
 
 import (
 	"errors"
-	"io"
 	"strings"
 	"time"
 
@@ -115,15 +114,7 @@ func defectDojoCSV(in *Input, out *Out) error {
 	if !rows.has("title") || !rows.has("severity") {
 		return errors.New("defectdojo: CSV without the columns Title and Severity")
 	}
-	found := 0
-	for {
-		err := rows.next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
+	return rows.findings(out, "the scanner", func() bool {
 		text := func(names ...string) Text { return Text(rows.get(names...)) }
 		f := dojoFinding{
 			Title: text("title"), Description: text("description"), Severity: text("severity"), Date: text("date"), CVE: text("cve", "vulnerability id"),
@@ -131,17 +122,13 @@ func defectDojoCSV(in *Input, out *Out) error {
 			Duplicate: text("duplicate"), Mitigated: text("ismitigated"), url: rows.get("url"),
 		}
 		if f.Title == "" && f.Severity == "" {
-			continue
+			return false
 		}
 		e := f.event(out)
 		e.Raw = rows.raw()
 		byHand(e) // tools write JSON
-		found++
-	}
-	if found == 0 {
-		out.clean(time.Time{}, "the scanner")
-	}
-	return nil
+		return true
+	})
 }
 
 // byHand notes that people found it, in a penetration test.

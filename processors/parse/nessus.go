@@ -3,7 +3,6 @@ package parse
 import (
 	"encoding/xml"
 	"errors"
-	"io"
 	"strings"
 	"time"
 
@@ -217,18 +216,10 @@ func nessusCSV(in *Input, out *Out) error {
 	if !rows.has("plugin id") && !rows.has("plugin") && !rows.has("definition.id") {
 		return errors.New("CSV without a column Plugin ID or Plugin")
 	}
-	found := 0
-	for {
-		err := rows.next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
+	return rows.findings(out, "Nessus", func() bool {
 		host := rows.get("host", "ip address", "dns name", "asset name", "asset.display_fqdn", "asset.host_name", "asset.name", "asset.display_ipv4_address")
 		if host == "" && rows.get("plugin id", "plugin", "definition.id") == "" {
-			continue
+			return false
 		}
 		h := nessusHost{name: host, ip: rows.get("ip address", "asset.display_ipv4_address"), fqdn: rows.get("dns name", "fqdn", "asset.display_fqdn")}
 		risk := rows.get("risk", "severity", "risk factor")
@@ -241,10 +232,6 @@ func nessusCSV(in *Input, out *Out) error {
 		}
 		v.CVEs = strings.FieldsFunc(rows.get("cve", "definition.cve"), func(r rune) bool { return r == ',' || r == ' ' || r == '\n' })
 		h.event(out, &v, "")
-		found++
-	}
-	if found == 0 {
-		out.clean(time.Time{}, "Nessus")
-	}
-	return nil
+		return true
+	})
 }

@@ -3,7 +3,6 @@ package parse
 import (
 	"encoding/xml"
 	"errors"
-	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -182,16 +181,9 @@ func openvasCSV(in *Input, out *Out) error {
 		return errors.New("CSV without a column NVT Name")
 	}
 	var r openvasReport
-	for {
-		err := rows.next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
+	return rows.findings(out, "OpenVAS", func() bool {
 		if rows.get("nvt name") == "" && rows.get("ip") == "" {
-			continue
+			return false
 		}
 		v := openvasResult{ID: rows.get("result id"), Created: rows.get("timestamp"), Threat: rows.get("severity"), Severity: rows.get("cvss"), QoD: rows.get("qod"), Text: rows.raw()}
 		v.Host = openvasHost{Addr: rows.get("ip"), Name: rows.get("hostname")}
@@ -199,9 +191,6 @@ func openvasCSV(in *Input, out *Out) error {
 		v.NVT.OID, v.NVT.Name, v.NVT.CVE, v.NVT.Solution = rows.get("nvt oid"), rows.get("nvt name"), rows.get("cves"), rows.get("solution")
 		r.task = rows.get("task name")
 		r.event(out, &v)
-	}
-	if r.results == 0 {
-		out.clean(time.Time{}, "OpenVAS")
-	}
-	return nil
+		return true
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"time"
 )
 
 // table reads CSV by the names of its columns, in any case.
@@ -31,17 +32,29 @@ func (t *table) header() error {
 	return nil
 }
 
-func (t *table) next() error {
-	var err error
-	if t.row, err = t.r.Read(); err != nil && err != io.EOF {
-		line := 1
-		var at *csv.ParseError
-		if errors.As(err, &at) {
-			line = at.Line
+// findings calls row with each row of a scanner's export. It returns whether the row holds a finding; where none does, the
+// tool's scan was clean.
+func (t *table) findings(out *Out, tool string, row func() bool) error {
+	found := false
+	for {
+		var err error
+		switch t.row, err = t.r.Read(); {
+		case err == io.EOF:
+			if !found {
+				out.clean(time.Time{}, tool)
+			}
+			return nil
+		case err != nil:
+			line := 1
+			var at *csv.ParseError
+			if errors.As(err, &at) {
+				line = at.Line
+			}
+			return &lineError{line: line - 1, err: errors.New("not well-formed CSV")}
+		case row():
+			found = true
 		}
-		return &lineError{line: line - 1, err: errors.New("not well-formed CSV")}
 	}
-	return err
 }
 
 func (t *table) has(name string) bool { _, ok := t.column[name]; return ok }
