@@ -9,18 +9,21 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline"
 )
 
-// dependencyCheck reads the report of OWASP Dependency-Check, as JSON and as XML of all its schemas. Severity is the word
+// dependencyCheck reads the report of OWASP Dependency-Check, as JSON, as CSV and as XML of all its schemas. Severity is the word
 // of the source of the vulnerability, else its score.
 // https://jeremylong.github.io/DependencyCheck/general/scan_iso.html and the schemas beside it
 var dependencyCheck = Format{
-	Name: "dependency-check", Title: "OWASP Dependency-Check report (JSON, XML)", Phase: pipeline.PhasePackaging,
+	Name: "dependency-check", Title: "OWASP Dependency-Check report (JSON, XML, CSV)", Phase: pipeline.PhasePackaging,
 	Types: []string{"vulnerability.found", "finding.suppressed", "scan.completed"},
-	Known: "JSON object with dependencies and reportSchema or scanInfo; XML analysis with dependencies",
+	Known: "JSON object with dependencies and reportSchema or scanInfo; XML analysis with dependencies; CSV with columns DependencyName and CVE",
 	Frame: Reports,
 	Match: func(s *Shape) bool {
 		if s.Root == "analysis" {
 			head := strings.ToLower(alias(s.Data()[:min(len(s.Data()), 4096)]))
 			return strings.Contains(head, "dependency-check") || strings.Contains(head, "<scaninfo") || strings.Contains(head, "<dependencies")
+		}
+		if !s.IsObject() {
+			return strings.Contains(s.Line(), "DependencyName") && strings.Contains(s.Line(), "CVE")
 		}
 		return !s.Array && s.Has("dependencies") && (s.Has("reportSchema") || s.Raw("scanInfo", "engineVersion") != nil)
 	},
@@ -55,12 +58,10 @@ type dcVulnerability struct {
 }
 
 type dcDependency struct {
-	FileName string `xml:"fileName" json:"fileName"`
-	FilePath string `xml:"filePath" json:"filePath"`
-	Packages []struct {
-		ID string `xml:"id" json:"id"`
-	} `xml:"identifiers>package" json:"packages"`
-	Identifiers []struct { // before version 5
+	FileName    string      `xml:"fileName" json:"fileName"`
+	FilePath    string      `xml:"filePath" json:"filePath"`
+	Packages    []dcPackage `xml:"identifiers>package" json:"packages"`
+	Identifiers []struct {  // before version 5
 		Type string `xml:"type,attr" json:"-"`
 		Name string `xml:"name" json:"-"`
 	} `xml:"identifiers>identifier" json:"-"`
@@ -69,6 +70,10 @@ type dcDependency struct {
 
 	JSONVulnerabilities []part[dcVulnerability] `xml:"-" json:"vulnerabilities"`
 	JSONSuppressed      []part[dcVulnerability] `xml:"-" json:"suppressedVulnerabilities"`
+}
+
+type dcPackage struct {
+	ID string `xml:"id" json:"id"`
 }
 
 type dcRun struct {
@@ -80,10 +85,13 @@ type dcRun struct {
 func parseDependencyCheck(in *Input, out *Out) error {
 	var run dcRun
 	var err error
-	if isJSON(in.Data) {
+	switch {
+	case isJSON(in.Data):
 		err = run.readJSON(in, out)
-	} else {
+	case strings.HasPrefix(strings.TrimSpace(in.Text()), "<"):
 		err = run.readXML(in, out)
+	default:
+		return run.readCSV(in, out)
 	}
 	if err == nil && run.found == 0 {
 		run.about(out.clean(run.at, "dependency-check"))
@@ -149,6 +157,37 @@ func (r *dcRun) readXML(in *Input, out *Out) error {
 			return errors.New("no report of dependency-check: the root element is not analysis")
 		}
 		return nil
+	})
+}
+
+// readCSV reads a row for each vulnerability; those that are suppressed are not in it.
+func (r *dcRun) readCSV(in *Input, out *Out) error {
+	rows := newTable(in.Text())
+	if err := rows.header(); err != nil {
+		return err
+	}
+	if !rows.has("dependencyname") || !rows.has("cve") {
+		return errors.New("dependency-check: CSV without the columns DependencyName and CVE")
+	}
+	return rows.findings(out, "dependency-check", func() bool {
+		w := dcVulnerability{
+			Name: rows.get("cve"), Description: rows.get("vulnerability"), Source: rows.get("source"),
+			Severity: rows.get("cvssv4_baseseverity", "cvssv3_baseseverity", "cvssv2_severity"),
+			OldScore: rows.get("cvssv4_basescore", "cvssv3_basescore", "cvssv2_score"),
+		}
+		if w.Name == "" {
+			return false
+		}
+		for _, id := range strings.Split(strings.Trim(rows.get("cwe"), "[]"), ",") {
+			w.CWEs = append(w.CWEs, strings.TrimSpace(id))
+		}
+		d := dcDependency{FileName: rows.get("dependencyname"), FilePath: rows.get("dependencypath")}
+		for _, id := range strings.Split(rows.get("identifiers"), ",") {
+			d.Packages = append(d.Packages, dcPackage{strings.TrimSpace(id)})
+		}
+		r.project, r.at = rows.get("project"), parseTime(rows.get("scandate"))
+		r.event(out, "vulnerability.found", &d, &w).Raw = rows.raw()
+		return true
 	})
 }
 
