@@ -23,7 +23,7 @@ func newCheck() *cobra.Command {
 		Use:   "check -c FILE",
 		Short: "Check the configuration, the rules and the tables, offline",
 		Long: `Check reads the configuration and every rule and table it names, and reports all that is wrong with file, line and
-column. A feed that others write (geoip, threats, kev, epss) may be missing: that is said, but no error, as 'run' starts
+column. A feed that others write (geoip, threats, kev, epss, osv) may be missing: that is said, but no error, as 'run' starts
 without it. It connects to nothing.
 
 With --live it asks the servers as well, and changes nothing there: the deduplication windows of every table that rows reach

@@ -3,7 +3,6 @@ package enrich
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -30,14 +29,7 @@ func readKEV(files []*file) (part, error) {
 	}
 	var m mistakes
 	if err := json.Unmarshal(f.data, &v); err != nil {
-		line, column := 1, 1
-		if se := (*json.SyntaxError)(nil); errors.As(err, &se) {
-			line, column = lineColumn(f.data, int(se.Offset))
-		}
-		if te := (*json.UnmarshalTypeError)(nil); errors.As(err, &te) {
-			line, column = lineColumn(f.data, int(te.Offset))
-		}
-		m.at(f.path, line, column, err.Error(), "expected CISA's known_exploited_vulnerabilities.json")
+		m.atJSON(f, err, "expected CISA's known_exploited_vulnerabilities.json")
 		return nil, m.err()
 	}
 	k := &kev{due: make(map[string]string, len(v.Vulnerabilities)), released: v.Released}

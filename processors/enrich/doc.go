@@ -14,6 +14,7 @@
 //	geoip      source.geo.*, source.as.*, and of the destination      geoip.go
 //	threats    label threat:<list>, threat.indicator                  threat.go
 //	cve        vulnerability.kev, vulnerability.epss                  cve.go
+//	osv        CVE aliases, fixed_version, vulnerability.withdrawn    osv.go
 //	aliases    one name for one person                                alias.go
 //	privacy    names become keyed hashes                              privacy.go
 //

@@ -22,6 +22,7 @@ type Config struct {
 	Threats  []ThreatList `yaml:"threats"`  // lists of indicators
 	KEV      string       `yaml:"kev"`      // CISA's catalogue, JSON
 	EPSS     string       `yaml:"epss"`     // FIRST's scores, CSV or .csv.gz
+	OSV      []string     `yaml:"osv"`      // advisories in OSV's format: .json files, or .zip files of them
 	Aliases  []string     `yaml:"aliases"`  // one name for one person: alias, user
 	OptOut   []string     `yaml:"opt_out"`  // what nothing may be kept of: id, project, module, suite, routine, owner, reason, since, until
 	Privacy  Privacy      `yaml:"privacy"`
@@ -82,6 +83,7 @@ func (c *Config) tables() []*table {
 		{name: "threats", files: paths, feed: true, read: func(f []*file) (part, error) { return readThreats(lists, f) }},
 		{name: "kev", files: one(c.KEV), feed: true, read: readKEV},
 		{name: "epss", files: one(c.EPSS), feed: true, read: readEPSS},
+		{name: "osv", files: c.OSV, feed: true, read: readOSV},
 	}
 	used := all[:0]
 	for _, t := range all {
@@ -198,6 +200,7 @@ func (p *Processor) Process(_ context.Context, b *pipeline.Batch) error {
 		s.networks.enrich(e)
 		s.geoip.enrich(e, &p.lookups)
 		s.threats.enrich(e, &p.lookups)
+		s.osv.enrich(e)
 		enrichVulnerability(e, s.kev, s.epss)
 		s.aliases.enrich(e, &p.lookups)
 	}

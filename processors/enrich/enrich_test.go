@@ -1,6 +1,8 @@
 package enrich
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"net/netip"
 	"os"
@@ -257,6 +259,56 @@ func TestVulnerabilities(t *testing.T) {
 		if table.asOf.Year() != 2026 || table.asOf.Month() != time.November || table.asOf.Day() < 20 || table.asOf.Day() > 21 {
 			t.Errorf("%s is as of %v", table.name, table.asOf)
 		}
+	}
+}
+
+func TestAdvisories(t *testing.T) {
+	var archive bytes.Buffer
+	z := zip.NewWriter(&archive)
+	for name, text := range map[string]string{
+		"GHSA-hxqx-xwvh-44m2.json": `{"id":"GHSA-hxqx-xwvh-44m2","modified":"2026-11-20T08:00:00Z","aliases":["CVE-2022-30122"],"affected":[
+			{"package":{"ecosystem":"RubyGems","name":"rack","purl":"pkg:gem/rack"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"2.0.9.1"}]},
+			{"type":"ECOSYSTEM","events":[{"introduced":"2.1.0"},{"fixed":"2.1.4.1"}]},{"type":"GIT","events":[{"fixed":"4b825dc642cb"}]}]}]}`,
+		"README.txt": "no advisory",
+	} {
+		w, err := z.Create(name)
+		if err == nil {
+			_, err = w.Write([]byte(text))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	one := `{"id":"GO-2026-1","modified":"2026-11-19T08:00:00Z","withdrawn":"2026-11-18T08:00:00Z","affected":[{"package":{"purl":"pkg:golang/x.example/y"},"ranges":[{"type":"SEMVER","events":[{"introduced":"0"},{"fixed":"1.2.3"}]}]}]}`
+	en := newEnricher(t, Config{
+		OSV:  []string{write(t, "all.zip", archive.String()), write(t, "one.json", one)},
+		EPSS: write(t, "epss.csv", "cve,epss,percentile\nCVE-2022-30122,0.5,0.9\n"),
+	})
+	p := en.Processor()
+	f := func(want string, fields ...string) {
+		t.Helper()
+		e := enrichOne(t, p, fields...)
+		got := strings.Join(append(e.Vulns, e.Attr("fixed_version"), e.Attr("fixed_versions"), e.Attr("vulnerability.withdrawn"), e.Attr("vulnerability.epss")), "|")
+		if got != want {
+			t.Errorf("%s: got %s, want %s", fields, got, want)
+		}
+	}
+	f("CVE-2022-30122|GHSA-hxqx-xwvh-44m2||2.0.9.1, 2.1.4.1||0.5", "vuln_ids=GHSA-hxqx-xwvh-44m2", "purl=pkg:gem/rack@2.0.1?platform=ruby")
+	f("CVE-2022-30122|GHSA-hxqx-xwvh-44m2||||0.5", "vuln_ids=CVE-2022-30122,GHSA-hxqx-xwvh-44m2", "purl=pkg:gem/rack-cors@1.0")
+	f("GO-2026-1|1.2.3||2026-11-18T08:00:00Z|", "vuln_ids=GO-2026-1", "purl=pkg:golang/x.example/y@v1.0.0")
+	f("GO-2026-1|1.2.2||2026-11-18T08:00:00Z|", "vuln_ids=GO-2026-1", "purl=pkg:golang/x.example/y@v1.0.0", "attributes.fixed_version=1.2.2")
+	f("CVE-2000-1||||", "vuln_ids=CVE-2000-1")
+	for _, table := range en.tables {
+		if want := time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC); table.name == "osv" && !table.asOf.Equal(want) {
+			t.Errorf("the advisories are as of %v, want %v", table.asOf, want)
+		}
+	}
+	broken := newEnricher(t, Config{OSV: []string{write(t, "broken.json", "{\n \"id\": 7}")}})
+	if problems := broken.Problems(); len(problems) != 1 || !strings.Contains(problems[0].Error(), "broken.json:2:") {
+		t.Errorf("problems %v, want the place in broken.json", problems)
 	}
 }
 

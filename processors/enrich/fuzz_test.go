@@ -29,7 +29,7 @@ func FuzzTables(f *testing.F) {
 		f.Add(uint8(i), true, []byte(text))
 	}
 	all := (&Config{OptOut: []string{"x"}, Networks: []string{"x"}, Assets: []string{"x"}, Aliases: []string{"x"}, GeoIP: []string{"x"},
-		Threats: []ThreatList{{List: "l", File: "x"}}, KEV: "x", EPSS: "x"}).tables()
+		Threats: []ThreatList{{List: "l", File: "x"}}, KEV: "x", EPSS: "x", OSV: []string{"x"}}).tables()
 	f.Fuzz(func(t *testing.T, kind uint8, asYAML bool, data []byte) {
 		if len(data) > 64<<10 {
 			return

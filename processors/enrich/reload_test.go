@@ -126,9 +126,9 @@ func TestMissingAtTheStart(t *testing.T) {
 		t.Errorf("error %v, want one of each table", err)
 	}
 	// Feeds are others' business: the pipeline starts without them, and takes them up when they come.
-	en := newEnricher(t, Config{Threats: []ThreatList{{"l", missing}}, GeoIP: []string{missing}, KEV: missing, EPSS: missing})
-	if n := len(en.Problems()); n != 4 {
-		t.Errorf("%d problems, want 4: %v", n, en.Problems())
+	en := newEnricher(t, Config{Threats: []ThreatList{{"l", missing}}, GeoIP: []string{missing}, KEV: missing, EPSS: missing, OSV: []string{missing}})
+	if n := len(en.Problems()); n != 5 {
+		t.Errorf("%d problems, want 5: %v", n, en.Problems())
 	}
 	for name := range metrics(t, en) {
 		if strings.Contains(name, "age") {
@@ -147,8 +147,8 @@ func TestMissingAtTheStart(t *testing.T) {
 	if e := enrichOne(t, p, "src_ip=185.1.1.1"); !e.HasLabel("threat:l") {
 		t.Error("the list that came is not read")
 	}
-	if n := len(en.Problems()); n != 3 {
-		t.Errorf("%d problems, want 3: %v", n, en.Problems())
+	if n := len(en.Problems()); n != 4 {
+		t.Errorf("%d problems, want 4: %v", n, en.Problems())
 	}
 }
 

@@ -24,6 +24,7 @@ type set struct {
 	threats  *threats
 	kev      *kev
 	epss     *epss
+	osv      *osv
 	aliases  *aliases
 	optOuts  *optOuts
 }

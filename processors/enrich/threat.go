@@ -161,8 +161,8 @@ func (t *threats) enrich(e *pipeline.Event, l *lookups) {
 	}
 	if e.Purl != "" {
 		t.name(e, e.Purl, l)
-		if i := strings.LastIndexByte(e.Purl, '@'); i > strings.LastIndexByte(e.Purl, '/') {
-			t.name(e, e.Purl[:i], l) // every version of it
+		if name := purlName(e.Purl); name != e.Purl {
+			t.name(e, name, l) // every version of it
 		}
 	}
 	for i := range e.Attrs { // those that are added on the way are no hashes
