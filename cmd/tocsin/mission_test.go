@@ -103,11 +103,11 @@ func (m *mission) watches(t *testing.T) {
 	t.Helper()
 	w := &watch{instance: "mission", topic: "events", log: zap.NewNop(), ended: map[string]bool{}}
 	w.expire(m.rules, time.Now())
-	for began, n := time.Now(), 0; len(w.verified) == 0; n++ { // what was sent may be stored a moment later
+	for began, n := time.Now(), 0; len(w.settled) == 0; n++ { // what was sent may be stored a moment later
 		if time.Since(began) > time.Minute {
 			t.Fatal("nothing that was corrected has been released")
 		}
-		w.verify(t.Context(), m.db, began.Add(time.Duration(n)*askVerified))
+		w.settle(t.Context(), m.db, began.Add(time.Duration(n)*askSettled))
 	}
 	record, err := w.events(nil, time.Now())
 	if err != nil {

@@ -29,7 +29,7 @@ import (
 type WatchConfig struct {
 	// Bridges are names of bridges that are told directly, past Kafka and ClickHouse, when the process halts or cannot do its work.
 	Bridges []string `yaml:"bridges"`
-	// Topic gets heartbeats and figures of the process, changes of opt-outs, findings that a release verifies and subscriptions that have run out, as events; none where it is empty. It is read where kafka.topics, of this pipeline or
+	// Topic gets heartbeats and figures of the process, changes of opt-outs, findings that a release or a complete report settles and subscriptions that have run out, as events; none where it is empty. It is read where kafka.topics, of this pipeline or
 	// another, names it.
 	Topic string `yaml:"topic"`
 }
@@ -54,8 +54,8 @@ const (
 	// watchBackup is how old the last good backup may be, where there was ever one. It is looked up every askBackup.
 	watchBackup = 25 * time.Hour
 	askBackup   = 10 * time.Minute
-	// askVerified is how often it is looked whether what was corrected has been released.
-	askVerified = 5 * time.Minute
+	// askSettled is how often it is looked whether what was corrected has been released, and what reports no longer have.
+	askSettled = 5 * time.Minute
 	// tellExpired is for how long it is told that a subscription has run out: events keep their time for thirty days.
 	tellExpired = 29 * 24 * time.Hour
 )
@@ -78,8 +78,8 @@ type watch struct {
 	counts        []counts          // of the looks of watchRecent, oldest first
 	asked, backup time.Time
 
-	verified []cloudEvent // what the topic has not been told of findings
-	looked   time.Time    // for them
+	settled []cloudEvent // what the topic has not been told of findings
+	looked  time.Time    // for them
 
 	expired []cloudEvent    // what the topic has not been told of subscriptions
 	ended   map[string]bool // all that have been seen to have run out
@@ -234,7 +234,7 @@ func (w *watch) run(ctx context.Context, a *app, gather prometheus.Gatherer) err
 		w.note(wrong, now)
 		w.tell(ctx)
 		w.compare(a.enricher.OptOuts())
-		w.verify(ctx, a.db, now)
+		w.settle(ctx, a.db, now)
 		w.expire(a.rules.Set(), now)
 		if w.topic != "" && sender == nil {
 			var err error
@@ -248,7 +248,7 @@ func (w *watch) run(ctx context.Context, a *app, gather prometheus.Gatherer) err
 				err = sender.Send(ctx, w.topic, &pipeline.Record{Key: []byte(w.instance), Value: record})
 			}
 			if err == nil {
-				w.over, w.audit, w.verified, w.expired = nil, nil, nil, nil
+				w.over, w.audit, w.settled, w.expired = nil, nil, nil, nil
 			} else if ctx.Err() == nil {
 				w.log.Warn("watch", zap.Error(err))
 			}
@@ -315,13 +315,13 @@ func (w *watch) compare(list []enrich.Policy) {
 	}
 }
 
-// verify notes which findings are verified by what was released.
-func (w *watch) verify(ctx context.Context, db *clickhouse.DB, now time.Time) {
-	if w.topic == "" || now.Sub(w.looked) < askVerified {
+// settle notes which findings are verified by what was released, or gone from complete reports.
+func (w *watch) settle(ctx context.Context, db *clickhouse.DB, now time.Time) {
+	if w.topic == "" || now.Sub(w.looked) < askSettled {
 		return
 	}
-	if list, err := verified(ctx, db); err == nil { // where it does not answer there is an alert of its own
-		w.looked, w.verified = now, list
+	if list, err := settled(ctx, db); err == nil { // where it does not answer there is an alert of its own
+		w.looked, w.settled = now, list
 	}
 }
 
@@ -466,7 +466,7 @@ func moment(t time.Time) string {
 }
 
 // events returns a record with a heartbeat, the process's figures, an event for each thing that is wrong or over, one for each
-// opt-out that has changed, for each finding that is verified and for each subscription that has run out.
+// opt-out that has changed, for each finding that is settled and for each subscription that has run out.
 func (w *watch) events(families []*dto.MetricFamily, now time.Time) ([]byte, error) {
 	var batch []cloudEvent
 	add := func(kind, name string, data map[string]any) {
@@ -493,5 +493,5 @@ func (w *watch) events(families []*dto.MetricFamily, now time.Time) ([]byte, err
 		add("policy.changed", fmt.Sprint(i, " ", p.ID), map[string]any{"title": "opt-out " + p.ID + " is " + p.how, "actor": p.Owner, "reason": p.Reason,
 			"policy.id": p.ID, "policy.change": p.how, "policy.until": moment(p.Until)})
 	}
-	return json.Marshal(slices.Concat(batch, w.verified, w.expired))
+	return json.Marshal(slices.Concat(batch, w.settled, w.expired))
 }

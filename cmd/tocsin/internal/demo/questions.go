@@ -47,6 +47,7 @@ var answers = map[string]string{
 	"egress":               "ci-2  203.0.113.44 3149824 1",
 	"findings_by_state":    "fixed 1",
 	"findings_open":        "config/prod.env",
+	"findings_gone":        "",
 	"findings_time_to_fix": "4 bundler-audit 1 18 18",
 	"growth":               "db-1 pay public.audit_log",
 	"growth_attackers":     "db-1 203.0.113.7",
