@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -238,45 +240,51 @@ func Latency(ctx context.Context, db *clickhouse.DB, speed float64) (time.Durati
 	return time.Duration(ms / speed * float64(time.Millisecond)), nil
 }
 
-// leaked looks for the secret in every table, in every topic that tocsin writes, and in its log.
+// leaked looks for the secret in all that tocsin writes, and in its log.
 func leaked(ctx context.Context, db *clickhouse.DB, brokers []string, logFile string) error {
-	rows, err := db.Query(ctx, "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	var tables []string
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return err
-		}
-		tables = append(tables, name)
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	for _, t := range tables {
-		var columns string
-		if err := db.QueryRow(ctx, "SELECT arrayStringConcat(groupArray(concat('toString(`', name, '`)')), ', ') FROM system.columns WHERE database = currentDatabase() AND table = ? AND type NOT LIKE 'AggregateFunction%'", t).Scan(&columns); err != nil {
-			return err
-		}
-		var n uint64
-		if err := db.QueryRow(ctx, "SELECT countIf(position(concat(' ', "+columns+"), ?) > 0) FROM `"+t+"`", Secret).Scan(&n); err != nil {
-			return fmt.Errorf("table %s: %w", t, err)
-		}
-		if n > 0 {
-			return fmt.Errorf("%d rows of table %s hold it", n, t)
-		}
-	}
 	if log, err := os.ReadFile(logFile); err != nil {
 		return err
 	} else if bytes.Contains(log, []byte(Secret)) {
 		return fmt.Errorf("%s holds it", logFile)
 	}
+	return Search(ctx, db, brokers, []string{Secret})
+}
+
+// Search looks for texts in every table and view and in every topic that tocsin writes. The error says where one is.
+func Search(ctx context.Context, db *clickhouse.DB, brokers []string, texts []string) error {
+	rows, err := db.Query(ctx, `SELECT table, arrayStringConcat(groupArray(concat('toString(`+"`', name, '`"+`)')), ', ') FROM system.columns
+		WHERE database = currentDatabase() AND type NOT LIKE 'AggregateFunction%'
+			AND table IN (SELECT name FROM system.tables WHERE database = currentDatabase() AND (engine LIKE '%MergeTree' OR engine = 'View'))
+		GROUP BY table ORDER BY table`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	columns := map[string]string{}
+	for rows.Next() {
+		var table, list string
+		if err := rows.Scan(&table, &list); err != nil {
+			return err
+		}
+		columns[table] = list
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for _, t := range slices.Sorted(maps.Keys(columns)) {
+		var n uint64
+		if err := db.QueryRow(ctx, "SELECT countIf(multiSearchAny(concat(' ', "+columns[t]+"), ?)) FROM `"+t+"`", texts).Scan(&n); err != nil {
+			return fmt.Errorf("table %s: %w", t, err)
+		}
+		if n > 0 {
+			return fmt.Errorf("%d rows of %s hold one of %q", n, t, texts)
+		}
+	}
 	return readTopics(ctx, brokers, func(topic string, key, value []byte) error {
-		if bytes.Contains(value, []byte(Secret)) || bytes.Contains(key, []byte(Secret)) {
-			return fmt.Errorf("topic %s holds it", topic)
+		for _, text := range texts {
+			if bytes.Contains(value, []byte(text)) || bytes.Contains(key, []byte(text)) {
+				return fmt.Errorf("topic %s holds %q", topic, text)
+			}
 		}
 		return nil
 	})
