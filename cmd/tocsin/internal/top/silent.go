@@ -58,10 +58,10 @@ func (s *Sample) why(rule string) (why []string) {
 	candidates, evaluated, matched := of("tocsin_rule_candidates_total"), of("tocsin_rule_evaluated_total"), of("tocsin_rule_matched_total")
 	keys := of("tocsin_rule_keys")
 	switch {
-	case !takesEvents && keys == 0:
+	case keys > 0:
+	case !takesEvents && candidates == 0:
 		return say("none of the alerts that it takes has come")
-	case !takesEvents || keys > 0:
-	case heard == 0:
+	case takesEvents && heard == 0:
 		return say("no event of the types that it asks for: is the source connected?")
 	case len(fields) > 0:
 		return say("none of %s events of its types carries %s", number(heard), strings.Join(fields, ", "))

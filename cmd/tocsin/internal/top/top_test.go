@@ -122,6 +122,7 @@ func TestSilent(t *testing.T) {
 	rule("played", "events_total=7 candidates_total=5")
 	rule("excepted", "events_total=7 candidates_total=5 evaluated_total=5 excepted_total=4")
 	rule("chain", "")
+	rule("unmoved", "candidates_total=5 evaluated_total=5")
 	rule("waits", "events_total=7 candidates_total=5 evaluated_total=5 keys=3")
 	rule("held", "events_total=7")
 	text += `# TYPE tocsin_rule_missing_field gauge
@@ -141,9 +142,10 @@ tocsin_exception_hits_total{exception="scan"} 3
 		"played all 10 candidates are of the playground",
 		"excepted all 8 events that meet its condition are excepted",
 		"chain none of the alerts that it takes has come",
+		"unmoved none of 10 candidates meets its condition",
 		"waits 0 matches, 6 keys are on their way",
 		"held its 4 alerts are suppressed by a label",
-		"9 of 10 rules have not fired",
+		"10 of 11 rules have not fired",
 		"exception old-scan has kept nothing",
 	} {
 		if lines := strings.Join(strings.Fields(got.String()), " "); !strings.Contains(lines, want) {
