@@ -69,7 +69,7 @@ var EventFields = []Field{
 	{"purl", "Purl", "String", "artifact", "package URL of the component, without qualifiers"},
 
 	{"rule_id", "Rule", "LowCardinality(String)", "finding", "the tool's own rule, check or signature"},
-	{"vuln_ids", "Vulns", "Array(LowCardinality(String))", "finding", "CVE, GHSA and other ids of the vulnerability, CVE first"},
+	{"vuln_ids", "Vulns", "Array(String)", "finding", "CVE, GHSA and other ids of the vulnerability, CVE first"},
 	{"finding_key", "FindingKey", "UInt64", "finding", "the same finding over runs, tools' versions and commits has the same key; 0 where it is no finding"},
 
 	{"actor", "Actor", "LowCardinality(String)", "actors", "user, robot or account that acted"},
@@ -87,8 +87,8 @@ var EventFields = []Field{
 	{"metric_value", "Value", "Float64", "measure", "its value, in the unit that its name ends in"},
 
 	{"campaign_id", "Campaign", "LowCardinality(String)", "threat", "attack campaign that it is attributed to; for security's eyes"},
-	{"attack_ids", "Attacks", "Array(LowCardinality(String))", "threat", "MITRE ATT&CK technique ids"},
-	{"labels", "Labels", "Array(LowCardinality(String))", "threat", "chaos:<id>, maintenance:<id>, sec-routine, playground, simulated, flaky, first-seen, clock-skew"},
+	{"attack_ids", "Attacks", "Array(String)", "threat", "MITRE ATT&CK technique ids"},
+	{"labels", "Labels", "Array(String)", "threat", "chaos:<id>, maintenance:<id>, sec-routine, playground, simulated, flaky, first-seen, clock-skew"},
 
 	{"attributes", "Attrs", "Map(LowCardinality(String), String)", "rest", "what else the source said, under OpenTelemetry's names where there are any"},
 	{"raw", "Raw", "String", "rest", "the record, or the part of it that this event is from, redacted"},

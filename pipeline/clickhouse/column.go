@@ -178,8 +178,16 @@ func low[R any](name string, get func(*R) string) column[R] {
 }
 
 func lows[R any](name string, get func(*R) []string) column[R] {
+	return list(name, get, func() *lowCard { return new(lowCard) })
+}
+
+func strs[R any](name string, get func(*R) []string) column[R] {
+	return list(name, get, func() *text { return new(text) })
+}
+
+func list[R any, V words[V]](name string, get func(*R) []string, open func() V) column[R] {
 	return column[R]{name: name, open: func() cell[R] {
-		c := new(lowCards)
+		c := &lists[V]{values: open()}
 		return cell[R]{data: c, size: c.size, pick: func(of []int) proto.ColInput { return c.pick(of) }, add: func(r *R) {
 			for _, s := range get(r) {
 				c.values.add(s)
@@ -369,34 +377,50 @@ func (c *lowCard) pick(rows []int) *lowCard {
 	return picked
 }
 
-// lowCards is an Array(LowCardinality(String)) column.
-type lowCards struct {
+// words is a column of text of either kind.
+type words[V any] interface {
+	proto.ColInput
+	proto.Resettable
+	add(string)
+	size() int
+	pick(rows []int) V
+}
+
+// lists is an Array(V) column.
+type lists[V words[V]] struct {
 	ends   proto.ColUInt64 // index behind each row's last value
-	values lowCard
+	values V
 }
 
 // end ends the row whose values were added.
-func (c *lowCards) end() { c.ends.Append(uint64(c.values.Rows())) }
+func (c *lists[V]) end() { c.ends.Append(uint64(c.values.Rows())) }
 
-func (c *lowCards) Type() proto.ColumnType      { return proto.ColumnTypeArray.Sub(c.values.Type()) }
-func (c *lowCards) Rows() int                   { return c.ends.Rows() }
-func (c *lowCards) EncodeState(b *proto.Buffer) { c.values.EncodeState(b) }
-func (c *lowCards) EncodeColumn(b *proto.Buffer) {
+func (c *lists[V]) Type() proto.ColumnType { return proto.ColumnTypeArray.Sub(c.values.Type()) }
+func (c *lists[V]) Rows() int              { return c.ends.Rows() }
+
+// EncodeState implements proto.StateEncoder for values that have a state.
+func (c *lists[V]) EncodeState(b *proto.Buffer) {
+	if values, ok := any(c.values).(proto.StateEncoder); ok {
+		values.EncodeState(b)
+	}
+}
+
+func (c *lists[V]) EncodeColumn(b *proto.Buffer) {
 	c.ends.EncodeColumn(b)
 	c.values.EncodeColumn(b)
 }
-func (c *lowCards) WriteColumn(w *proto.Writer) {
+func (c *lists[V]) WriteColumn(w *proto.Writer) {
 	c.ends.WriteColumn(w)
 	c.values.WriteColumn(w)
 }
-func (c *lowCards) Reset() {
+func (c *lists[V]) Reset() {
 	c.ends.Reset()
 	c.values.Reset()
 }
-func (c *lowCards) size() int { return 8*c.ends.Rows() + c.values.size() }
+func (c *lists[V]) size() int { return 8*c.ends.Rows() + c.values.size() }
 
 // members returns the indexes of the values of those rows.
-func (c *lowCards) members(rows []int) (values []int) {
+func (c *lists[V]) members(rows []int) (values []int) {
 	for _, row := range rows {
 		first := 0
 		if row > 0 {
@@ -409,8 +433,8 @@ func (c *lowCards) members(rows []int) (values []int) {
 	return values
 }
 
-func (c *lowCards) pick(rows []int) *lowCards {
-	picked := &lowCards{values: *c.values.pick(c.members(rows))}
+func (c *lists[V]) pick(rows []int) *lists[V] {
+	picked := &lists[V]{values: c.values.pick(c.members(rows))}
 	end := 0
 	for _, row := range rows {
 		end += len(c.members([]int{row}))
@@ -424,13 +448,13 @@ type pairs[V interface {
 	proto.ColInput
 	proto.Resettable
 }] struct {
-	keys   lowCards
+	keys   *lists[*lowCard]
 	values V
 }
 
 // pick returns a copy of those rows; of picks values.
 func (c *pairs[V]) pick(rows []int, of func(V, []int) V) *pairs[V] {
-	return &pairs[V]{keys: *c.keys.pick(rows), values: of(c.values, c.keys.members(rows))}
+	return &pairs[V]{keys: c.keys.pick(rows), values: of(c.values, c.keys.members(rows))}
 }
 
 func (c *pairs[V]) Type() proto.ColumnType {

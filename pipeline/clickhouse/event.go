@@ -49,7 +49,7 @@ var events = table[event]{name: "events", columns: []column[event]{
 	str("purl", func(e *event) string { return e.Purl }),
 
 	low("rule_id", func(e *event) string { return e.Rule }),
-	lows("vuln_ids", func(e *event) []string { return e.Vulns }),
+	strs("vuln_ids", func(e *event) []string { return e.Vulns }),
 	u64("finding_key", func(e *event) uint64 { return e.FindingKey }),
 
 	low("actor", func(e *event) string { return e.Actor }),
@@ -67,8 +67,8 @@ var events = table[event]{name: "events", columns: []column[event]{
 	f64("metric_value", func(e *event) float64 { return e.Value }),
 
 	low("campaign_id", func(e *event) string { return e.Campaign }),
-	lows("attack_ids", func(e *event) []string { return e.Attacks }),
-	lows("labels", func(e *event) []string { return e.Labels }),
+	strs("attack_ids", func(e *event) []string { return e.Attacks }),
+	strs("labels", func(e *event) []string { return e.Labels }),
 
 	attributes("attributes", func(e *event) []pipeline.Attr { return e.Attrs }),
 	str("raw", func(e *event) string { return e.Raw }),
@@ -80,7 +80,7 @@ var events = table[event]{name: "events", columns: []column[event]{
 
 func attributes[R any](name string, get func(*R) []pipeline.Attr) column[R] {
 	return column[R]{name: name, open: func() cell[R] {
-		c := &pairs[*text]{values: new(text)}
+		c := &pairs[*text]{keys: &lists[*lowCard]{values: new(lowCard)}, values: new(text)}
 		take := func(of []int) proto.ColInput { return c.pick(of, (*text).pick) }
 		return cell[R]{data: c, pick: take, size: func() int { return c.keys.size() + c.values.size() }, add: func(r *R) {
 			for _, a := range get(r) {

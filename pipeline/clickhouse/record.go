@@ -227,7 +227,7 @@ func dict[R, V any, C interface {
 	proto.Resettable
 }](name string, newValues func() C, add func(C, V), of func(C, []int) C, get func(*R) map[string]V) column[R] {
 	return column[R]{name: name, open: func() cell[R] {
-		c := &pairs[C]{values: newValues()}
+		c := &pairs[C]{keys: &lists[*lowCard]{values: new(lowCard)}, values: newValues()}
 		take := func(rows []int) proto.ColInput { return c.pick(rows, of) }
 		return cell[R]{data: c, pick: take, size: func() int { return c.keys.size() + 16*c.values.Rows() }, add: func(r *R) {
 			m := get(r)
