@@ -33,7 +33,9 @@ type ecsRecord struct {
 	category, types, action, kind, outcome, level, dataset string
 	source, client, destination, hostname, host            string
 	message, errorMessage, domain                          string
-	severity, bytes                                        string
+	severity, bytes, vulnSeverity, score                   string
+	method, path, status, question, rcode, transport       string
+	sourcePort, destinationPort, file, fixed               string
 	techniques                                             []string
 }
 
@@ -64,13 +66,58 @@ func ecsEvent(b []byte, out *Out) error {
 	}
 	e.Type = v.eventType()
 	e.Class = kinds[e.Type].class
+	v.fill(e, out)
+	return nil
+}
+
+// fill completes an event of a type that says more than a log does.
+func (v *ecsRecord) fill(e *pipeline.Event, out *Out) {
+	title := ""
 	switch e.Type {
 	case "detection":
 		e.Disposition, e.Severity = pipeline.DispositionDetected, max(e.Severity, pipeline.SeverityMedium)
+		switch {
+		case strings.Contains(v.action, "quarantine"):
+			e.Disposition = pipeline.DispositionQuarantined
+		case hasWord(v.types, "denied"), strings.Contains(v.action, "block"), strings.Contains(v.action, "prevent"), strings.Contains(v.action, "drop"):
+			e.Disposition = pipeline.DispositionBlocked
+		}
+		title = e.Rule
 	case "auth.failed":
 		e.Severity = max(e.Severity, pipeline.SeverityLow)
+	case "http.request":
+		e.Outcome = first(httpOutcome(v.status), e.Outcome)
+		title = out.join(v.method, " ", v.domain, v.path, " ", v.status)
+	case "dns.query":
+		if e.Outcome == pipeline.OutcomeUnknown && v.rcode != "" {
+			if e.Outcome = pipeline.OutcomeFailure; strings.EqualFold(v.rcode, "NOERROR") {
+				e.Outcome = pipeline.OutcomeSuccess
+			}
+		}
+		title = out.join(v.question, " ", e.DstDomain)
+	case "net.flow":
+		if v.source != "" {
+			title = out.flowTitle(first(v.transport, "flow"), v.source, v.sourcePort, v.destination, v.destinationPort)
+		}
+	case "file.changed":
+		title = out.join(v.types, " ", v.file)
+	case "vulnerability.found":
+		e.Severity = severityWord(v.vulnSeverity)
+		if score := floatOf(v.score); e.Severity == pipeline.SeverityUnknown && v.score != "" {
+			e.Severity = severityCVSS(score)
+		}
+		settleFinding(e)
+		if len(e.Vulns) > 0 {
+			e.Rule = first(e.Rule, e.Vulns[0])
+		}
+		title = out.join(e.Rule, " ", e.Attr("package.name"), " ", e.Attr("package.version"))
+		e.SetAttr("fixed_version", v.fixed)
 	}
-	return nil
+	e.Title = first(e.Title, strings.TrimSpace(title))
+}
+
+func hasWord(words, w string) bool {
+	return words == w || strings.Contains(","+words+",", ","+w+",")
 }
 
 // leaf takes one value of the record.
@@ -144,6 +191,33 @@ func (v *ecsRecord) leaf(e *pipeline.Event, path string, value []byte) {
 	case "threat.technique.id", "threat.technique.subtechnique.id":
 		v.techniques = append(v.techniques, listOf(value)...)
 		return
+	case "vulnerability.severity":
+		v.vulnSeverity = text
+	case "vulnerability.score.base":
+		v.score = text
+	case "package.fixed_version":
+		v.fixed = text
+		return
+	case "http.request.method":
+		v.method = text
+	case "http.response.status_code":
+		v.status = text
+	case "url.path":
+		v.path = text
+	case "url.original":
+		v.path = first(v.path, text)
+	case "dns.question.type":
+		v.question = text
+	case "dns.response_code":
+		v.rcode = text
+	case "network.transport":
+		v.transport = text
+	case "source.port":
+		v.sourcePort = text
+	case "destination.port":
+		v.destinationPort = text
+	case "file.path":
+		v.file = text
 	case "network.bytes":
 		v.bytes = text
 		return
@@ -158,7 +232,7 @@ func (v *ecsRecord) leaf(e *pipeline.Event, path string, value []byte) {
 }
 
 func (v *ecsRecord) eventType() string {
-	has := func(words, w string) bool { return words == w || strings.Contains(","+words+",", ","+w+",") }
+	has := hasWord
 	switch {
 	case v.kind == "alert" || v.kind == "signal" || has(v.category, "intrusion_detection") || has(v.category, "malware") || has(v.category, "threat"):
 		return "detection"
@@ -177,14 +251,14 @@ func (v *ecsRecord) eventType() string {
 		return "vulnerability.found"
 	case has(v.category, "process") && !has(v.types, "end"):
 		return "process.exec"
-	case has(v.category, "file"):
+	case has(v.category, "file") && v.types != "access":
 		return "file.changed"
 	case has(v.category, "web"):
 		return "http.request"
 	case has(v.category, "database"):
 		return "db.statement"
 	case has(v.category, "network"):
-		if strings.Contains(v.dataset, "dns") {
+		if strings.Contains(v.dataset, "dns") || v.question != "" {
 			return "dns.query"
 		}
 		return "net.flow"

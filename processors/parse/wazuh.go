@@ -68,8 +68,16 @@ type wazuhAlert struct {
 		Event  string  `json:"event"`
 		Mode   string  `json:"mode"`
 		SHA256 string  `json:"sha256_after"`
-		User   string  `json:"uname_after"`
+		Owner  string  `json:"uname_after"`
 		Attrs  Strings `json:"changed_attributes"`
+		Audit  struct {
+			User struct {
+				Name string `json:"name"`
+			} `json:"user"`
+			Process struct {
+				Name string `json:"name"`
+			} `json:"process"`
+		} `json:"audit"` // who-data
 	} `json:"syscheck"`
 }
 
@@ -78,10 +86,12 @@ type wazuhData struct {
 	SrcIP2  Text `json:"src_ip"`
 	SrcPort Text `json:"srcport"`
 	DstIP   Text `json:"dstip"`
+	DstIP2  Text `json:"dest_ip"`
 	DstPort Text `json:"dstport"`
 	SrcUser Text `json:"srcuser"`
 	DstUser Text `json:"dstuser"`
 	URL     Text `json:"url"`
+	Command Text `json:"command"`
 	Vuln    struct {
 		CVE      Text `json:"cve"`
 		Severity Text `json:"severity"`
@@ -160,8 +170,12 @@ func wazuhEvent(b []byte, out *Out) error {
 	e.Severity = wazuhLevel(string(v.Rule.Level))
 	e.Attacks = append(e.Attacks, v.Rule.Mitre.ID...)
 	d := &v.Data
-	e.Actor = said(d.DstUser, d.SrcUser, d.Win.Event.User, d.Win.Event.Subject, Text(v.Syscheck.User))
-	e.SrcIP, e.DstIP = addrOf(said(d.SrcIP, d.SrcIP2, d.Win.Event.IP)), addrOf(said(d.DstIP))
+	e.Actor = said(d.DstUser, d.SrcUser, d.Win.Event.User, d.Win.Event.Subject, Text(v.Syscheck.Audit.User.Name))
+	if v.Decoder.Name == "sudo" || v.Decoder.Name == "su" { // the other is who the command runs as
+		e.Actor = said(d.SrcUser, d.DstUser)
+		e.SetAttr("user.target", string(d.DstUser))
+	}
+	e.SrcIP, e.DstIP = addrOf(said(d.SrcIP, d.SrcIP2, d.Win.Event.IP)), addrOf(said(d.DstIP, d.DstIP2))
 	e.Service = first(v.Predecoder.Program, v.Decoder.Name)
 	switch e.Type {
 	case "auth.failed":
@@ -175,9 +189,7 @@ func wazuhEvent(b []byte, out *Out) error {
 	case "vulnerability.found", "finding.corrected":
 		e.Vulns = append(e.Vulns, string(d.Vuln.CVE))
 		e.Severity = max(severityWord(string(d.Vuln.Severity)), pipeline.SeverityUnknown)
-		if e.Disposition = pipeline.DispositionDetected; e.Type == "finding.corrected" {
-			settleFinding(e)
-		}
+		settleFinding(e)
 		if d.Vuln.Package.Name != "" {
 			e.SetAttr("package.name", string(d.Vuln.Package.Name))
 			e.SetAttr("package.version", string(d.Vuln.Package.Version))
@@ -203,11 +215,12 @@ func wazuhEvent(b []byte, out *Out) error {
 	e.SetAttr("url.full", string(d.URL))
 	e.SetAttr("file.path", v.Syscheck.Path)
 	e.SetAttr("file.event", v.Syscheck.Event)
+	e.SetAttr("file.owner", v.Syscheck.Owner)
 	e.SetAttr("file.changed_attributes", out.list(v.Syscheck.Attrs))
 	e.SetAttr("file.hash.sha256", v.Syscheck.SHA256)
 	e.SetAttr("winlog.event_id", string(d.Win.System.ID))
-	e.SetAttr("process.executable.path", string(d.Win.Event.Image))
-	e.SetAttr("process.command_line", string(d.Win.Event.Command))
+	e.SetAttr("process.executable.path", first(string(d.Win.Event.Image), v.Syscheck.Audit.Process.Name))
+	e.SetAttr("process.command_line", first(string(d.Win.Event.Command), string(d.Command)))
 	if v.ID != "" {
 		out.ID(e, string(v.ID), v.Manager.Name, string(v.Rule.ID))
 	}
