@@ -225,6 +225,11 @@ func timeQuestions(ctx context.Context, db *clickhouse.DB, rounds int) (all []ti
 	}
 	for _, q := range queries {
 		if params := about[q.Name]; params != nil {
+			for _, p := range q.Params {
+				if _, given := params[p.Name]; !given {
+					params[p.Name] = p.Default
+				}
+			}
 			ask("tocsin sql "+q.Name, q.Text, params)
 		}
 	}
