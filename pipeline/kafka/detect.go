@@ -441,7 +441,7 @@ func ReadState(ctx context.Context, cfg Config, log *zap.Logger, start func(part
 }
 
 // readChangelog reads a partition of a changelog to its end. An owner's transaction that is still open is waited for: the
-// broker ends it at its timeout.
+// broker ends it at its timeout. So is a broker that is away: whoever gave up would end the process.
 func readChangelog(ctx context.Context, cfg Config, log *zap.Logger, topic string, partition int32, f func(key, value []byte) error) error {
 	opts, err := cfg.options(log)
 	if err != nil {
@@ -458,10 +458,22 @@ func readChangelog(ctx context.Context, cfg Config, log *zap.Logger, topic strin
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	starts, err := admin.ListStartOffsets(ctx, topic)
-	ends, err2 := admin.ListEndOffsets(ctx, topic)
-	if err := errors.Join(err, err2); err != nil {
-		return err
+	var starts, ends kadm.ListedOffsets
+	for {
+		var err2 error
+		starts, err = admin.ListStartOffsets(ctx, topic)
+		ends, err2 = admin.ListEndOffsets(ctx, topic)
+		if err = errors.Join(err, err2); err == nil {
+			break
+		}
+		if halts(err) || ctx.Err() != nil {
+			return err
+		}
+		log.Warn("where a changelog begins and ends is asked for again", zap.String("topic", topic), zap.Error(err))
+		select {
+		case <-ctx.Done():
+		case <-time.After(500 * time.Millisecond):
+		}
 	}
 	start, _ := starts.Lookup(topic, partition)
 	end, ok := ends.Lookup(topic, partition)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/tocsin-project/tocsin/pipeline"
 	"github.com/tocsin-project/tocsin/pipeline/pipelinetest"
@@ -430,6 +432,37 @@ func TestDetectTakesItsTimeToRestore(t *testing.T) {
 	stop()
 	if alerts != 4*keys {
 		t.Errorf("%d alerts, want %d", alerts, 4*keys)
+	}
+}
+
+// TestRestoreWaitsForTheBroker: a broker that is away when a state is restored does not end the process.
+func TestRestoreWaitsForTheBroker(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := DefaultConfig()
+	cfg.Brokers = []string{l.Addr().String()}
+	port := l.Addr().(*net.TCPAddr).Port
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	core, said := observer.New(zap.WarnLevel)
+	done := make(chan error, 1)
+	go func() {
+		done <- readChangelog(t.Context(), cfg, zap.New(core), "state", 0, func(_, _ []byte) error { return nil })
+	}()
+	waitFor(t, "it to ask in vain", func() bool {
+		return said.FilterMessage("where a changelog begins and ends is asked for again").Len() > 0
+	})
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(port), kfake.SeedTopics(1, "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 
