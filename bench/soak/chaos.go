@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -114,18 +115,22 @@ func (d *disk) close() { _ = syscall.Unmount(d.dir, syscall.MNT_DETACH) }
 
 // full leaves no room on the disk for so long.
 func (d *disk) full(long time.Duration) (err error) {
-	var room syscall.Statfs_t
-	if err := syscall.Statfs(d.dir, &room); err != nil {
-		return err
-	}
-	path := filepath.Join(d.dir, "ballast")
-	f, err := os.Create(path)
+	f, err := os.Create(filepath.Join(d.dir, "ballast"))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close(), os.Remove(path)) }()
-	if err := syscall.Fallocate(int(f.Fd()), 0, 0, int64(room.Bavail)*room.Bsize); err != nil {
-		return err
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	for size := int64(1 << 30); size > 1<<12; { // ClickHouse takes of the room meanwhile
+		at, err := f.Seek(0, io.SeekEnd)
+		if err != nil {
+			return err
+		}
+		err = syscall.Fallocate(int(f.Fd()), 0, at, size)
+		if errors.Is(err, syscall.ENOSPC) {
+			size /= 2
+		} else if err != nil {
+			return err
+		}
 	}
 	time.Sleep(long)
 	return nil
