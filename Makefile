@@ -6,6 +6,8 @@ GOLANGCI  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VULNCHECK := golang.org/x/vuln/cmd/govulncheck@latest
 HELM      := helm.sh/helm/v3/cmd/helm@v3.19.0
 NFPM      := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.41.0
+PROMTOOL  := github.com/prometheus/prometheus/cmd/promtool@v0.316.0
+COMPOSE   := github.com/compose-spec/compose-go/v2/cmd@v2.16.2
 CYCLONEDX := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
 FUZZTIME  ?= 20000x
 KAFKA_LIBS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tocsin/kafka-e2e
@@ -203,6 +205,14 @@ chart: ## Helm's own word on the chart
 	$(GO) run $(HELM) lint deploy/helm/tocsin --strict --set image.repository=example.com/tocsin
 	$(GO) run $(HELM) template t deploy/helm/tocsin --kube-version 1.32.0 --set image.repository=example.com/tocsin \
 	  --set receive.enabled=true --set sample.enabled=true --set ingest.autoscaling.mode=cpu --set detect.autoscaling.mode=lag >/dev/null
+
+.PHONY: validate
+validate: chart ## chart, compose file, Prometheus rules and units by the tools that read them; the first time it builds these
+	$(GO) run $(COMPOSE) -no-interpolation deploy/docker-compose.yml >/dev/null
+	$(GO) run $(PROMTOOL) check rules deploy/prometheus/rules.yaml
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && for unit in deploy/systemd/*.service; do \
+	  sed -e 's|=/usr/bin/tocsin|=/bin/true|' -e '/^Documentation=man:/d' $$unit > $$dir/$$(basename $$unit); done && \
+	  systemd-analyze verify $$dir/*.service
 
 .PHONY: clean
 clean: ## remove what was built
