@@ -8,6 +8,7 @@ import (
 // eachElement calls f with every element of a JSON array within the piece, so that each event's raw is its own record. An
 // error refuses that element alone.
 func eachElement(in *Input, out *Out, array []byte, f func(element []byte) error) error {
+	line, counted := in.Line, 0 // newlines are counted once: all members may be refused
 	for i := 1; ; {
 		i += skipSpace(array[i:])
 		switch {
@@ -24,7 +25,8 @@ func eachElement(in *Input, out *Out, array []byte, f func(element []byte) error
 			return err
 		}
 		if err := f(array[i : i+end]); err != nil {
-			out.reject(in.Line+bytes.Count(array[:i], newline), array[i:i+end], err.Error())
+			line, counted = line+bytes.Count(array[counted:i], newline), i
+			out.reject(line, array[i:i+end], err.Error())
 		}
 		i += end
 	}
