@@ -10,12 +10,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"slices"
@@ -129,7 +131,7 @@ func soak(ctx context.Context) (err error) {
 	if err := <-produced; err != nil {
 		return err
 	}
-	if err := stored(ctx, p, load.sent); err != nil {
+	if err := stored(ctx, p, other, load.sent); err != nil {
 		return err
 	}
 	if err := load.check(ctx, p.Kafka.Addrs); err != nil {
@@ -181,7 +183,7 @@ func take(ctx context.Context, p *rig.Plant, at time.Duration, quiet bool) (samp
 }
 
 // stored waits until the warehouse has every record, and wants each once.
-func stored(ctx context.Context, p *rig.Plant, sent int) error {
+func stored(ctx context.Context, p *rig.Plant, other *rig.Process, sent int) error {
 	var rows, offsets, letters uint64
 	for last, moved := uint64(0), time.Now(); rows < uint64(sent); time.Sleep(200 * time.Millisecond) {
 		if err := p.DB.QueryRow(ctx, "SELECT count(), (SELECT count() FROM dead_letters) FROM events").Scan(&rows, &letters); err != nil {
@@ -190,7 +192,7 @@ func stored(ctx context.Context, p *rig.Plant, sent int) error {
 		if rows != last {
 			last, moved = rows, time.Now()
 		} else if time.Since(moved) > 2*time.Minute {
-			return fmt.Errorf("%d of %d rows, and no more in two minutes", rows, sent)
+			return fmt.Errorf("%d of %d rows, and no more in two minutes; lag by topic and partition: %s and %s", rows, sent, lag(p.Admin), lag(other.Admin))
 		}
 	}
 	if err := p.DB.QueryRow(ctx, "SELECT count(), uniqExact(kafka_partition, kafka_offset) FROM events").Scan(&rows, &offsets); err != nil {
@@ -200,6 +202,22 @@ func stored(ctx context.Context, p *rig.Plant, sent int) error {
 		return fmt.Errorf("%d rows of %d records and %d dead letters, want %d, as many, and none", rows, offsets, letters, sent)
 	}
 	return nil
+}
+
+// lag returns what a process says of the partitions that it reads.
+func lag(admin string) (lines []string) {
+	resp, err := http.Get("http://" + admin + "/metrics")
+	if err != nil {
+		return []string{err.Error()}
+	}
+	defer resp.Body.Close()
+	all := bufio.NewScanner(resp.Body)
+	for all.Scan() {
+		if strings.HasPrefix(all.Text(), "tocsin_ingest_lag_offsets{") && strings.Contains(all.Text(), rig.Topic) {
+			lines = append(lines, strings.TrimPrefix(all.Text(), "tocsin_ingest_lag_offsets"))
+		}
+	}
+	return lines
 }
 
 // judge compares the last quarter with the second: what a process takes until its windows are full is in the first.
