@@ -69,6 +69,10 @@ type member struct {
 // transactionTimeout is after what time the broker aborts a transaction whose owner has vanished.
 const transactionTimeout = 30 * time.Second
 
+// signalBytes bounds what a broker sends ahead of one partition, compressed. Signals and state are small and alike: a megabyte of them
+// is fifty when it is read.
+const signalBytes = 128 << 10
+
 // NewDetect joins the group <cfg.Group>-detect, which reads signals and finds alerts. instance names this member among
 // others, the same after a restart: it takes its partitions up again at once, and ends the transaction that a crash left
 // open. start makes the state of a partition, of so many.
@@ -120,6 +124,8 @@ func newStage(cfg Config, instance string, now func() time.Time, log *zap.Logger
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.FetchMaxBytes(signalBytes*8),
+		kgo.FetchMaxPartitionBytes(signalBytes),
 		kgo.ProducerLinger(0),
 		// The changelog of a partition's state is the partition of the same number.
 		kgo.RecordPartitioner(partitioner{Partitioner: kgo.StickyKeyPartitioner(nil)}),
@@ -452,6 +458,7 @@ func readChangelog(ctx context.Context, cfg Config, log *zap.Logger, topic strin
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // the end of the log may be the mark of a transaction
 		kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.FetchMaxPartitionBytes(signalBytes),
 	)...)
 	if err != nil {
 		return err
