@@ -329,9 +329,9 @@ func (w *Worker) count(b *Batch) {
 	m.signals.Add(float64(len(b.Signals)))
 }
 
-// maxAhead is how far an event's clock may run ahead of its record's arrival and still move the watermark: one wrong clock
-// must not close everybody's windows.
-const maxAhead = 5 * time.Minute
+// maxAhead is how far an event's clock may run ahead of its record's arrival and still move the watermark: one wrong clock must not
+// close everybody's windows, so it is within the lateness that rules usually grant.
+const maxAhead = 30 * time.Second
 
 // Ahead reports whether an event's time is so far after its arrival that it moves no watermark; where nobody knows when it arrived it is not.
 func Ahead(event, arrival time.Time) bool {
