@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -175,13 +177,14 @@ func (d *Detect) taken(partitions map[int32][]*kgo.Record, member string) error 
 	return nil
 }
 
-// Run works until ctx ends or a transaction fails for good. A member that the group had out joins again.
+// Run works until ctx ends or a transaction fails for good. A member that the group had out joins again, and so does one whose
+// brokers were away in the middle of a transaction: nobody knows how that ended until they are asked.
 func (d *Detect) Run(ctx context.Context) error {
 	for {
 		err := d.work(ctx)
 		leave(d.session.Client(), d.cfg, d.group, d.log)
 		d.session.Close()
-		if !errors.Is(err, errTaken) || ctx.Err() != nil {
+		if ctx.Err() != nil || !errors.Is(err, errTaken) && !away(err) {
 			return replaced(err, d.name)
 		}
 		d.log.Warn("joins the group again", zap.String("group", d.group), zap.Error(err))
@@ -189,6 +192,13 @@ func (d *Detect) Run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// away reports whether an error is of brokers that could not be reached, or that will do later what they did not do now.
+func away(err error) bool {
+	var network *net.OpError
+	var kafkaErr *kerr.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &kafkaErr) && kafkaErr.Retriable
 }
 
 // work goes from round to round.
