@@ -37,14 +37,15 @@ import (
 )
 
 var (
-	binary = flag.String("tocsin", "bin/tocsin", "the program that is measured")
-	events = flag.Int("events", 1_000_000, "records to send")
-	rounds = flag.Int("rounds", 3, "runs of each job; the medians are printed")
-	only   = flag.String("jobs", "J1,J2,J3,library", "jobs to run, joined by commas; J4 is there as well")
-	flush  = flag.String("flush", "{}", "the configuration's flush, as YAML")
-	prof   = flag.String("profile", "", "file for tocsin's CPU profile of the last run, as the compiler takes it; a profile of the heap goes beside it")
-	budget = flag.Bool("stages", false, "say what each stage of the last run of each job costs an event, beside the least that it can; needs a run of half a minute")
-	where  = flag.Bool("where", false, "say where the server's time goes; its logs for that take some themselves")
+	binary     = flag.String("tocsin", "bin/tocsin", "the program that is measured")
+	events     = flag.Int("events", 1_000_000, "records to send")
+	partitions = flag.Int("partitions", rig.Partitions, "that the records are in")
+	rounds     = flag.Int("rounds", 3, "runs of each job; the medians are printed")
+	only       = flag.String("jobs", "J1,J2,J3,library", "jobs to run, joined by commas; J4 is there as well")
+	flush      = flag.String("flush", "{}", "the configuration's flush, as YAML")
+	prof       = flag.String("profile", "", "file for tocsin's CPU profile of the last run, as the compiler takes it; a profile of the heap goes beside it")
+	budget     = flag.Bool("stages", false, "say what each stage of the last run of each job costs an event, beside the least that it can; needs a run of half a minute")
+	where      = flag.Bool("where", false, "say where the server's time goes; its logs for that take some themselves")
 )
 
 // job is `tocsin run` in a role, with match rules of the corpus, its windows, or our library.
@@ -113,7 +114,7 @@ func measure(ctx context.Context) error {
 		}
 	}
 	million := float64(*events) / 1e6
-	fmt.Printf("%d records of six formats, six partitions; medians of %d runs\n\n", *events, *rounds)
+	fmt.Printf("%d records of six formats, %d partitions; medians of %d runs\n\n", *events, *partitions, *rounds)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "job\tevents/s\tCPU-s a million\tx of the first\tserver's CPU-s a million\trows a block\tRSS MB\tsignals")
 	for _, j := range chosen {
@@ -183,12 +184,12 @@ func (j *job) prepare(dir string) error {
 // once starts broker, warehouse and tocsin, each anew, and waits until all is done.
 func (j *job) once(ctx context.Context, dir string) (r run, err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	kafka, err := embedded.StartKafka(embedded.KafkaConfig{Dir: filepath.Join(dir, "kafka"), Topics: []embedded.Topic{{Name: rig.Topic, Partitions: rig.Partitions}}})
+	kafka, err := embedded.StartKafka(embedded.KafkaConfig{Dir: filepath.Join(dir, "kafka"), Topics: []embedded.Topic{{Name: rig.Topic, Partitions: int32(*partitions)}}})
 	if err != nil {
 		return r, err
 	}
 	defer kafka.Close()
-	if err := rig.Fill(ctx, kafka.Addrs, records()); err != nil {
+	if err := rig.Fill(ctx, kafka.Addrs, int32(*partitions), records()); err != nil {
 		return r, err
 	}
 	server, err := embedded.StartClickHouse(ctx, embedded.ClickHouseConfig{Dir: filepath.Join(dir, "clickhouse"), More: serverLogs()})

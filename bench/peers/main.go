@@ -138,7 +138,7 @@ func play(ctx context.Context, contestants []*contestant, round int, detect bool
 		return err
 	}
 	defer func() { err = errors.Join(err, plant.Close(context.WithoutCancel(ctx))) }()
-	if err := rig.Fill(ctx, plant.Kafka.Addrs, records(*events)); err != nil {
+	if err := rig.Fill(ctx, plant.Kafka.Addrs, rig.Partitions, records(*events)); err != nil {
 		return err
 	}
 	goal := counts{rows: *events}

@@ -14,8 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Fill sends records to the topic, to its partitions in turns, compressed by lz4, and returns when the broker has them.
-func Fill(ctx context.Context, brokers []string, records iter.Seq[[]byte]) error {
+// Fill sends records to the topic, to so many partitions in turns, compressed by lz4, and returns when the broker has them.
+func Fill(ctx context.Context, brokers []string, partitions int32, records iter.Seq[[]byte]) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic(Topic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(50*time.Millisecond), kgo.MaxBufferedRecords(100_000))
 	if err != nil {
@@ -30,7 +30,7 @@ func Fill(ctx context.Context, brokers []string, records iter.Seq[[]byte]) error
 				failed = err
 			}
 		})
-		partition = (partition + 1) % Partitions
+		partition = (partition + 1) % partitions
 	}
 	if err := client.Flush(ctx); err != nil {
 		return err
