@@ -107,7 +107,11 @@ func (w *Worker) finish(err error) error {
 	if err != nil {
 		return err
 	}
-	w.shown.done(s.To, s.last, w.opened)
+	since := w.opened
+	if since.IsZero() && len(w.waiting) > 0 {
+		since = w.waiting[0].Polled
+	}
+	w.shown.done(s.To, s.last, since)
 	m, topic, partition := w.Metrics, w.Partition.Topic, strconv.Itoa(int(w.Partition.Partition))
 	m.stored.WithLabelValues(topic).Add(float64(s.rows))
 	m.chunk.Observe(float64(s.rows))

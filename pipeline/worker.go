@@ -141,6 +141,7 @@ func (w *Worker) Run(ctx context.Context, in <-chan *Batch, next int64, plan *Ch
 			w.quiet = 0
 			last := len(in) == 0
 			w.waiting = append(w.waiting, b)
+			w.shown.begun(b.Records[0].Time)
 			if err := w.fill(ctx, flush); err != nil {
 				return err
 			}
@@ -283,7 +284,6 @@ func (w *Worker) append(ctx context.Context, b *Batch) (err error) {
 func (w *Worker) process(ctx context.Context, b *Batch) error {
 	from, to := b.Span().From, b.Span().To
 	w.last = b.Records[len(b.Records)-1].Time
-	w.shown.begun(b.Records[0].Time)
 	for i, p := range w.Processors {
 		if err := p.Process(ctx, b); err != nil {
 			return fmt.Errorf("process offsets %d to %d: %w", from, to, err)

@@ -442,6 +442,7 @@ func TestWorkersTakeTurns(t *testing.T) {
 		budget := pipeline.NewBudget(1<<20, 1<<20)
 		var inserts, most int
 		stored := make(chan struct{})
+		stuck := 0
 		start := func(end int64, insert func()) (in chan *pipeline.Batch, ended chan error, offsets *pipelinetest.Offsets) {
 			in, ended, offsets = make(chan *pipeline.Batch), make(chan error, 1), pipelinetest.NewOffsets()
 			w, sink := newWorker(pipelinetest.NewWarehouse(), offsets, pipeline.Limits{Rows: 8, Bytes: 1 << 20, Interval: time.Hour})
@@ -453,6 +454,7 @@ func TestWorkersTakeTurns(t *testing.T) {
 			}
 			w.NewSink, w.Budget = func() pipeline.Sink { return sink.Copy() }, budget
 			w.End.Seen(end)
+			time.AfterFunc(time.Minute, func() { stuck += len(w.Metrics.Progress.Stuck(30 * time.Second)) })
 			go func() { ended <- w.Run(t.Context(), in, 0, nil) }()
 			return in, ended, offsets
 		}
@@ -477,6 +479,12 @@ func TestWorkersTakeTurns(t *testing.T) {
 		}
 		if inserts != room || released != room {
 			t.Errorf("%d chunks are stored and %d batches were taken, want %d of each", inserts, released, room)
+		}
+
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if stuck != 4 {
+			t.Errorf("%d partitions are told to have waited for a minute, want 4: two that are stored and two that wait", stuck)
 		}
 
 		in, ended, offsets := start(0, func() {})
