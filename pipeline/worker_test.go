@@ -440,9 +440,8 @@ func TestWorkersTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const room = 2
 		budget := pipeline.NewBudget(1<<20, 1<<20)
-		var inserts, most int
+		var inserts, most, released, stuck atomic.Int64
 		stored := make(chan struct{})
-		stuck := 0
 		start := func(end int64, insert func()) (in chan *pipeline.Batch, ended chan error, offsets *pipelinetest.Offsets) {
 			in, ended, offsets = make(chan *pipeline.Batch), make(chan error, 1), pipelinetest.NewOffsets()
 			w, sink := newWorker(pipelinetest.NewWarehouse(), offsets, pipeline.Limits{Rows: 8, Bytes: 1 << 20, Interval: time.Hour})
@@ -454,37 +453,37 @@ func TestWorkersTakeTurns(t *testing.T) {
 			}
 			w.NewSink, w.Budget = func() pipeline.Sink { return sink.Copy() }, budget
 			w.End.Seen(end)
-			time.AfterFunc(time.Minute, func() { stuck += len(w.Metrics.Progress.Stuck(30 * time.Second)) })
+			time.AfterFunc(time.Minute, func() { stuck.Add(int64(len(w.Metrics.Progress.Stuck(30 * time.Second)))) })
 			go func() { ended <- w.Run(t.Context(), in, 0, nil) }()
 			return in, ended, offsets
 		}
-		released := 0
 		rows := func(from int64) *pipeline.Batch {
 			b := batch(from, from+1, from+2, from+3, from+4, from+5, from+6, from+7)
-			b.Free = func() { released++ }
+			b.Free = func() { released.Add(1) }
 			return b
 		}
 		var lagging []chan *pipeline.Batch
 		var all []chan error
 		for range 4 {
 			in, ended, _ := start(1000, func() {
-				inserts++
-				most = max(most, inserts)
+				if n := inserts.Add(1); n > most.Load() {
+					most.Store(n)
+				}
 				<-stored
-				inserts--
+				inserts.Add(-1)
 			})
 			in <- rows(0)
 			synctest.Wait()
 			lagging, all = append(lagging, in), append(all, ended)
 		}
-		if inserts != room || released != room {
-			t.Errorf("%d chunks are stored and %d batches were taken, want %d of each", inserts, released, room)
+		if inserts.Load() != room || released.Load() != room {
+			t.Errorf("%d chunks are stored and %d batches were taken, want %d of each", inserts.Load(), released.Load(), room)
 		}
 
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if stuck != 4 {
-			t.Errorf("%d partitions are told to have waited for a minute, want 4: two that are stored and two that wait", stuck)
+		if stuck.Load() != 4 {
+			t.Errorf("%d partitions are told to have waited for a minute, want 4: two that are stored and two that wait", stuck.Load())
 		}
 
 		in, ended, offsets := start(0, func() {})
@@ -502,8 +501,8 @@ func TestWorkersTakeTurns(t *testing.T) {
 		if err := <-all[3]; err != nil {
 			t.Error(err)
 		}
-		if released != room+2 {
-			t.Errorf("%d batches were released, want %d with that of the one that waited", released, room+2)
+		if released.Load() != room+2 {
+			t.Errorf("%d batches were released, want %d with that of the one that waited", released.Load(), room+2)
 		}
 		for range 3 { // each stores one chunk, then all may have another
 			stored <- struct{}{}
@@ -513,8 +512,8 @@ func TestWorkersTakeTurns(t *testing.T) {
 			in <- rows(8)
 		}
 		synctest.Wait()
-		if inserts != room {
-			t.Errorf("%d chunks are stored in the second round, want %d", inserts, room)
+		if inserts.Load() != room {
+			t.Errorf("%d chunks are stored in the second round, want %d", inserts.Load(), room)
 		}
 		close(stored)
 		for i, in := range lagging[:3] {
@@ -524,8 +523,8 @@ func TestWorkersTakeTurns(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if most != room || budget.Used() != 0 {
-			t.Errorf("%d chunks were stored at the same time, want %d; %d bytes are left in the budget, want 0", most, room, budget.Used())
+		if most.Load() != room || budget.Used() != 0 {
+			t.Errorf("%d chunks were stored at the same time, want %d; %d bytes are left in the budget, want 0", most.Load(), room, budget.Used())
 		}
 	})
 }
