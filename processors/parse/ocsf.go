@@ -241,7 +241,7 @@ func ocsfEvent(b []byte, out *Out) error {
 	if n, rest := number(string(v.Disposition)); rest == "" && n < 99 && n > 0 {
 		e.Disposition = uint8(n)
 	} else if v.Action == "1" || v.Action == "2" { // allowed, denied
-		e.Disposition = pipeline.DispositionAllowed + uint8(v.Action[0]-'1')
+		e.Disposition = pipeline.DispositionAllowed + v.Action[0] - '1'
 	}
 	e.Outcome = v.outcome(e)
 	who := &v.Actor.User
