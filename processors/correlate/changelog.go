@@ -76,8 +76,8 @@ func appendOriginID(b []byte, id pipeline.TopicPartition) []byte {
 
 var errState = errors.New("state is damaged or of another version")
 
-// Restore takes a record of the changelog, in its order, before the first signal. States of rules that the set does not
-// have, or has in another version or with another digest, are ignored.
+// Restore takes a record of the changelog, in its order, before the first signal; a Commit ends it. States of rules that the set does
+// not have, or has in another version or with another digest, are ignored.
 func (e *Engine) Restore(key, value []byte) error {
 	if len(key) == 0 || len(value) > 0 && value[0] != stateVersion {
 		return fmt.Errorf("restore %q: %w", key, errState)
@@ -116,7 +116,7 @@ func (e *Engine) Restore(key, value []byte) error {
 		k := &keyed{rule: r, key: string(kd.rest), judge: newJudge(r.rule), size: uint32(len(value))}
 		if k.judge.decode(d); !d.bad && !kd.bad {
 			e.insert(k)
-			e.refile(k)
+			e.unfiled = true // a log has many versions of a state, and each that was filed would be held until it was due
 		}
 	default:
 		return fmt.Errorf("restore %q: %w", key, errState)

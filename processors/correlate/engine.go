@@ -58,6 +58,7 @@ type Engine struct {
 	last     *origin                             // that of the last signal
 	stats    Stats
 	touches  uint64
+	unfiled  bool // keys were restored and wait for the Commit to be filed on their clocks
 	call     call // of the key at hand; one, so that it needs no allocation a signal
 	// matcher judges alerts by the rules that take them; one of the set, made when there is such a rule.
 	matcher *rule.Matcher

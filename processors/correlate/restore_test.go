@@ -219,3 +219,32 @@ func differLines(got, want string) string {
 	}
 	return "more lines"
 }
+
+// TestRestoreHoldsOneVersion: a changelog has a state as often as it was written since it was last compacted. None but the last of
+// them stays in memory.
+func TestRestoreHoldsOneVersion(t *testing.T) {
+	set := load(t, thresholdRule)
+	e, restored, out := New(set, Config{}), New(set, Config{}), &pipeline.Output{}
+	for i := range 100 {
+		in := signals(t, set, 0, pipeline.Event{Time: at(float64(i)), Type: "auth.failed", Actor: "a"})
+		in[0].Offset = int64(i)
+		e.Process(&in[0], out)
+		e.Dirty(func(key, value []byte) {
+			if err := restored.Restore(bytes.Clone(key), bytes.Clone(value)); err != nil {
+				t.Fatal(err)
+			}
+		})
+		e.Commit()
+	}
+	restored.Commit()
+	restored.stats = e.stats
+	held := 0
+	for _, c := range restored.clocks {
+		for _, keys := range c.timers.slots {
+			held += len(keys)
+		}
+	}
+	if g, w := states(restored), states(e); held != 1 || !maps.Equal(g, w) {
+		t.Errorf("%d states are on the clock, want 1: %s", held, differ(g, w))
+	}
+}

@@ -80,6 +80,14 @@ func (e *Engine) Commit() {
 	if e.metrics != nil {
 		e.metrics.report(e)
 	}
+	if e.unfiled {
+		e.unfiled = false
+		for _, r := range e.rules {
+			for k := r.touched.next; k != &r.touched; k = k.next {
+				e.refile(k)
+			}
+		}
+	}
 	e.tx.begin(e)
 }
 
