@@ -170,3 +170,33 @@ func TestBusyPartitionAmongQuietOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestQueueIsFetchedAgain: a worker that empties its queue while the partition is about to be paused leaves it fetched.
+func TestQueueIsFetchedAgain(t *testing.T) {
+	client, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:1")) // which is never asked
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	p := &partition{in: make(chan *pipeline.Batch, queueBatches+1), done: make(chan struct{})}
+	c := &Consumer{client: client, budget: pipeline.NewBudget(32, 32), parts: map[topicPartition]*partition{{"raw", 0}: p}}
+	released := make(chan struct{})
+	go func() {
+		for b := range p.in {
+			b.Release()
+			released <- struct{}{}
+		}
+	}()
+	defer close(p.in)
+	for range 50_000 {
+		for range 2 {
+			c.dispatch("raw", &kgo.FetchPartition{Records: []*kgo.Record{{Topic: "raw"}}})
+		}
+		for range 2 {
+			<-released
+		}
+		if paused := client.PauseFetchPartitions(nil); len(paused) > 0 {
+			t.Fatalf("paused with an empty queue: %v", paused)
+		}
+	}
+}

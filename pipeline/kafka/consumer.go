@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,11 +49,13 @@ type partition struct {
 	in     chan *pipeline.Batch
 	cancel context.CancelFunc
 	done   chan struct{}
-	queued atomic.Int32
-	bytes  atomic.Int64 // of what is queued
-	paused atomic.Bool
 	end    pipeline.EndOffset
 	next   int64 // behind the last record that was fetched; of the poll loop alone, once the partition is there
+
+	mu     sync.Mutex // guards what follows, and lets the client hear of it in the order in which it came
+	queued int
+	bytes  int64 // of what is queued
+	paused bool
 }
 
 // queueBatches bounds what waits for a worker; a partition whose queue is full is not fetched until one batch is left: the
@@ -258,11 +259,8 @@ func (c *Consumer) dispatch(topic string, fetched *kgo.FetchPartition) {
 		Records:        make([]pipeline.Record, len(records)),
 		Polled:         time.Now(),
 		Free: func() {
-			p.bytes.Add(-size)
 			c.budget.Give(size)
-			if p.queued.Add(-1) <= 1 && p.paused.CompareAndSwap(true, false) {
-				c.client.ResumeFetchPartitions(map[string][]int32{topic: {key.partition}})
-			}
+			c.queue(key, p, -1, -size)
 		},
 	}
 	for i, r := range records {
@@ -270,15 +268,28 @@ func (c *Consumer) dispatch(topic string, fetched *kgo.FetchPartition) {
 		size += recordBytes + int64(len(r.Key)+len(r.Value))
 	}
 	c.budget.Take(size)
-	// Pause before the batch is handed over: its release is what resumes.
-	queued, waiting := p.queued.Add(1), p.bytes.Add(size)
-	if (queued >= queueBatches || queued > 1 && c.budget.Much(waiting)) && p.paused.CompareAndSwap(false, true) {
-		c.client.PauseFetchPartitions(map[string][]int32{topic: {key.partition}})
-	}
+	c.queue(key, p, 1, size)
 	select {
 	case p.in <- b:
 	case <-p.done: // the worker failed; Run is about to hear of it
 		b.Release()
+	}
+}
+
+// queue notes that batches came to a partition's queue or left it, before they are handed over or after they were released. One
+// whose queue is full is not fetched until one batch is left.
+func (c *Consumer) queue(key topicPartition, p *partition, batches int, bytes int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queued += batches
+	p.bytes += bytes
+	switch {
+	case !p.paused && (p.queued >= queueBatches || p.queued > 1 && c.budget.Much(p.bytes)):
+		p.paused = true
+		c.client.PauseFetchPartitions(map[string][]int32{key.topic: {key.partition}})
+	case p.paused && p.queued <= 1:
+		p.paused = false
+		c.client.ResumeFetchPartitions(map[string][]int32{key.topic: {key.partition}})
 	}
 }
 
