@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	packageurl "github.com/package-url/packageurl-go"
+
 	"github.com/tocsin-project/tocsin/pipeline"
 )
 
@@ -150,15 +152,14 @@ func (o *osv) enrich(e *pipeline.Event) {
 
 func isCVE(id string) bool { return strings.HasPrefix(id, "CVE-") }
 
-// purlName cuts version, qualifiers and subpath off a package URL.
+// purlName returns a package URL without version, qualifiers and subpath; "" for what is none.
 func purlName(purl string) string {
-	if i := strings.IndexAny(purl, "?#"); i >= 0 {
-		purl = purl[:i]
+	p, err := packageurl.FromString(purl)
+	if err != nil {
+		return ""
 	}
-	if i := strings.LastIndexByte(purl, '@'); i > strings.LastIndexByte(purl, '/') {
-		purl = purl[:i]
-	}
-	return purl
+	p.Version, p.Qualifiers, p.Subpath = "", nil, ""
+	return p.ToString()
 }
 
 // atJSON notes a mistake in JSON, where the decoder says.
