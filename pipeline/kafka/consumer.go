@@ -160,11 +160,11 @@ func (c *Consumer) poll(ctx context.Context) error {
 	for {
 		c.budget.Wait(polling) // heartbeats and rebalances go on meanwhile
 		fetches := c.client.PollRecords(polling, pollRecords)
+		if polling.Err() != nil && ctx.Err() == nil { // in this order: ctx, which may end in between, ends polling too
+			return context.Cause(polling)
+		}
 		if ctx.Err() != nil || fetches.IsClientClosed() {
 			return nil
-		}
-		if polling.Err() != nil {
-			return context.Cause(polling)
 		}
 		var fatal error
 		fetches.EachError(func(topic string, p int32, err error) {
