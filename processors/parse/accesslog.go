@@ -17,8 +17,15 @@ var accessLog = Format{
 	Types: []string{"http.request", "log", "auth.failed", "detection"},
 	Known: "lines with [time] \"request\" status, error logs' [level], JSON with remote_addr, RequestMethod or such keys",
 	Frame: Reports, Log: true,
+	Sure:  sureAccessLog,
 	Match: matchAccessLog,
 	Parse: parseAccessLog,
+}
+
+// sureAccessLog tells lines that begin with the client's address: its name could be anything, such as a file that a scanner found.
+func sureAccessLog(s *Shape) bool {
+	var r accessRecord
+	return s.line != "" && s.line[0] != '[' && r.read(s.line) == nil && r.vhost == "" && addrOf(r.client).IsValid()
 }
 
 func matchAccessLog(s *Shape) bool {

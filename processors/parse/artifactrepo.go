@@ -28,7 +28,7 @@ var artifactRepo = Format{
 		if s.Root != "" {
 			return false
 		}
-		if strings.Contains(s.Line(), " for client : ") && (strings.Contains(s.Line(), "[ACCEPTED ") || strings.Contains(s.Line(), "[DENIED ")) {
+		if (strings.Contains(s.Line(), "[ACCEPTED ") || strings.Contains(s.Line(), "[DENIED ")) && strings.Contains(s.Line(), " for client : ") {
 			return true
 		}
 		_, ok := artifactoryRequest(s.Line())

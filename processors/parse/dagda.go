@@ -23,14 +23,14 @@ var dagda = Format{
 	Frame: Values,
 	Match: func(s *Shape) bool {
 		return s.Has("image_name") && (s.Has("static_analysis") || s.Has("runtime_analysis") || s.Has("status", "timestamp") || s.Has("os_vulns")) ||
-			isDagdaAnswer(s) || dagdaInfos(s.Object()) != nil || s.Has("cveid") && (s.Has("cvss_base") || s.Has("summary")) || s.Has("bugtraq_id", "title") || s.Has("exploit_db_id", "description")
+			isDagdaAnswer(s) || len(s.members) > 0 && strings.HasPrefix(s.members[0].key, "CVE-") && dagdaInfos(s.Object()) != nil || s.Has("cveid") && (s.Has("cvss_base") || s.Has("summary")) || s.Has("bugtraq_id", "title") || s.Has("exploit_db_id", "description")
 	},
 	Parse: parseDagda,
 }
 
 // isDagdaAnswer reports whether an object is the answer to an order: its id, with what was ordered.
 func isDagdaAnswer(s *Shape) bool {
-	if len(s.String("id")) != 24 || len(s.members) > 3 {
+	if len(s.members) > 3 || len(s.String("id")) != 24 {
 		return false
 	}
 	return s.Has("image_name") || strings.HasPrefix(s.String("msg"), "Accepted the analysis of ") || strings.HasPrefix(s.String("msg"), "Monitoring of docker container ")

@@ -137,7 +137,7 @@ func dockerBenchLine(line string) (level, id, text string, ok bool) {
 }
 
 func matchDockerBenchLog(s *Shape) bool {
-	if strings.HasPrefix(s.Line(), "# ---") || strings.HasPrefix(s.Line(), "# Docker Bench") {
+	if s.Begins("# ---", "# Docker Bench") {
 		head := s.Data()[:min(len(s.Data()), 1024)]
 		return strings.Contains(alias(head), "Docker Bench for Security")
 	}

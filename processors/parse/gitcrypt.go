@@ -17,6 +17,9 @@ var gitCrypt = Format{
 	Known: "text whose first line begins with \"encrypted: \" or \"not encrypted: \", or tells of a staged encrypted version",
 	Frame: Document,
 	Match: func(s *Shape) bool {
+		if !s.isText() {
+			return false
+		}
 		line := strings.TrimSpace(s.Line())
 		return strings.HasPrefix(line, "encrypted: ") || strings.HasPrefix(line, "not encrypted: ") ||
 			strings.HasSuffix(line, ": staged encrypted version") || strings.HasPrefix(line, "Staged ") && strings.Contains(line, " encrypted file")

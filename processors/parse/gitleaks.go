@@ -17,6 +17,9 @@ var gitleaks = Format{
 	Known: "JSON array whose members have RuleID and Secret, or rule and offender; a bare [] or null",
 	Frame: Values,
 	Match: func(s *Shape) bool {
+		if s.IsObject() && !s.Array {
+			return false
+		}
 		bare := strings.TrimSpace(alias(s.Data()[:min(len(s.Data()), 64)]))
 		if inner, array := strings.CutPrefix(bare, "["); array && strings.TrimSpace(inner) == "]" || bare == "null" {
 			return true // of all tools, gitleaks is the one documented to write that where it found nothing

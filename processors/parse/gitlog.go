@@ -18,6 +18,9 @@ var gitLog = Format{
 	Known: "text whose first line is \"commit\" and a full hash",
 	Frame: Document,
 	Match: func(s *Shape) bool {
+		if !s.isText() {
+			return false
+		}
 		rest, ok := strings.CutPrefix(s.Line(), "commit ")
 		hash, _, _ := strings.Cut(rest, " ")
 		if ok && commitOf(hash) != "" {

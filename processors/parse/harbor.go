@@ -20,9 +20,9 @@ var harbor = Format{
 	Known: "JSON object with type, occur_at and event_data; type harbor.*; vulnerability report; log lines of core",
 	Frame: Reports,
 	Match: func(s *Shape) bool {
-		if !s.IsObject() && !s.Array && s.Root == "" {
-			return strings.Contains(s.Line(), "core[") && strings.Contains(s.Line(), "/server/middleware/") ||
-				strings.Contains(s.Line(), "[/core/") || strings.Contains(s.Line(), "[/server/middleware/security/")
+		if s.isText() && !s.Array {
+			return strings.Contains(s.Line(), "[/core/") || strings.Contains(s.Line(), "[/server/middleware/security/") ||
+				strings.Contains(s.Line(), "/server/middleware/") && strings.Contains(s.Line(), "core[")
 		}
 		return !s.Array && (s.Has("type", "event_data") || strings.HasPrefix(s.String("type"), "harbor.") && s.Has("data") ||
 			s.Raw(harborReport11) != nil || s.Raw(harborReport10) != nil || isHarborReport(s))

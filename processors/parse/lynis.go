@@ -18,8 +18,7 @@ var lynis = Format{
 	Known: "text that begins with \"# Lynis Report\" or with report_version_major=",
 	Frame: Document,
 	Match: func(s *Shape) bool {
-		return strings.HasPrefix(s.Line(), "# Lynis Report") || strings.HasPrefix(s.Line(), "report_version_major=") ||
-			strings.HasPrefix(s.Line(), "lynis_version=")
+		return s.Begins("# Lynis Report", "report_version_major=", "lynis_version=")
 	},
 	Parse: parseLynis,
 }

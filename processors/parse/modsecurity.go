@@ -18,6 +18,9 @@ var modSecurity = Format{
 	Frame: Reports, Log: true,
 	Match: func(s *Shape) bool {
 		if !s.IsObject() {
+			if !s.Begins("--") {
+				return false
+			}
 			_, part := auditBoundary(s.Line())
 			return part == 'A'
 		}

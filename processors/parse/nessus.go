@@ -21,10 +21,13 @@ var nessus = Format{
 		if strings.HasPrefix(s.Root, "NessusClientData") {
 			return true
 		}
+		if !s.isText() {
+			return false
+		}
 		line := s.Line()
-		return s.Root == "" && !s.IsObject() && (strings.Contains(line, "Risk") || strings.Contains(line, "Severity")) &&
+		return (strings.Contains(line, "Risk") || strings.Contains(line, "Severity")) &&
 			(strings.Contains(line, "Plugin ID") && strings.Contains(line, "Host") || strings.Contains(line, "Plugin Name") && strings.Contains(line, "IP Address")) ||
-			!s.IsObject() && strings.Contains(line, "asset.") && strings.Contains(line, "definition.id")
+			strings.Contains(line, "asset.") && strings.Contains(line, "definition.id")
 	},
 	Parse: parseNessus,
 }

@@ -22,7 +22,7 @@ var netflow = Format{
 				s.Has("ip_src", "ip_dst") || s.Has("netflow") || s.Has("type", "src_addr", "dst_addr") ||
 				s.Has("IPV4_SRC_ADDR") || s.Has("IPV6_SRC_ADDR")
 		}
-		return isNfdumpHeader(s.Line()) || strings.HasPrefix(s.Line(), "Date first seen") || isNfdumpLine(s.Line())
+		return isNfdumpHeader(s.Line()) || s.Begins("Date first seen") || isNfdumpLine(s.Line())
 	},
 	Parse: parseNetflow,
 }
@@ -277,8 +277,11 @@ func nfdumpRow(out *Out, columns []string, l string) error {
 
 // isNfdumpLine reports whether l is a flow in nfdump's aligned text.
 func isNfdumpLine(l string) bool {
+	if len(l) <= 60 || l[4] != '-' || l[10] != ' ' {
+		return false
+	}
 	before, after, ok := strings.Cut(l, " -> ")
-	return ok && len(l) > 60 && l[4] == '-' && l[10] == ' ' && !parseTime(firstWord(l)).IsZero() &&
+	return ok && !parseTime(firstWord(l)).IsZero() &&
 		addrOf(nfdumpHost(lastWord(before))).IsValid() && addrOf(nfdumpHost(firstWord(strings.TrimLeft(after, " ")))).IsValid()
 }
 

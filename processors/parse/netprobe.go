@@ -109,7 +109,7 @@ var ping = Format{
 	Known: "text that begins with \"PING \" and a host",
 	Frame: Document,
 	Match: func(s *Shape) bool {
-		return (strings.HasPrefix(s.Line(), "PING ") || strings.HasPrefix(s.Line(), "PING6(")) && strings.Contains(s.Line(), "bytes")
+		return s.Begins("PING ", "PING6(") && strings.Contains(s.Line(), "bytes")
 	},
 	Parse: parsePing,
 }

@@ -21,7 +21,7 @@ var nikto = Format{
 	Frame: Reports,
 	Match: func(s *Shape) bool {
 		return s.Has("host", "vulnerabilities") && (s.Has("banner") || s.Has("port")) || s.Root == "niktoscan" || s.Root == "niktoscans" ||
-			strings.HasPrefix(s.Line(), `"Nikto - v`)
+			s.Begins(`"Nikto - v`)
 	},
 	Parse: parseNikto,
 }

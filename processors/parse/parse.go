@@ -33,6 +33,9 @@ type Format struct {
 	// Log says that the format is a log: two equal records are two events, so an event's identity is the record's
 	// coordinates. Otherwise it is the piece's content, and sending it twice gives the same ids.
 	Log bool
+	// Sure reports whether text of unknown format is of this one and of no other, whatever strangers had written into it: what is in a
+	// request or a user's name makes no other format of its log. It is asked before any Match; nil where a format has no such grammar.
+	Sure func(*Shape) bool
 	// Match reports whether a payload of unknown format is of this one. Formats are asked in the order of the table.
 	Match func(*Shape) bool
 	// Parse reads one piece. On an error the piece is refused as a whole: what it gave before is taken back.

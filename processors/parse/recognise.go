@@ -2,12 +2,13 @@ package parse
 
 import "math/bits"
 
-// recogniser finds the format of a shape: the first that claims it. Most formats are not that of a JSON object for want of a key,
-// nor that of a line for it is no object, and payloads of the same keys come again and again: it remembers by the keys which formats
-// have never looked at more than those before they said no, and does not ask them again.
+// recogniser finds the format of a shape: one that is sure, or else the first that claims it. Most formats are not that of a JSON
+// object for want of a key, nor that of a line for it is no object or begins otherwise, and payloads of the same keys come again and
+// again: it remembers by keys, first byte and headers which formats have never looked at more than those before they said no, and
+// does not ask them again.
 type recogniser struct {
 	formats []Format
-	open    map[string][]uint64 // by frame and keys: a bit for each format that is still asked
+	open    map[string][]uint64 // by frame, keys and headers: a bit for each format that is still asked
 	key     []byte
 }
 
@@ -20,6 +21,13 @@ const (
 // recognise returns the first format that the shape is of, nil where there is none.
 func (r *recogniser) recognise(s *Shape) *Format {
 	s.formats = r.formats
+	if s.isText() {
+		for i := range surest {
+			if surest[i].Sure(s) {
+				return &surest[i]
+			}
+		}
+	}
 	open := r.asked(s)
 	if open == nil {
 		for i := range r.formats {
@@ -57,11 +65,19 @@ func (r *recogniser) asked(s *Shape) []uint64 {
 	case s.Array:
 		r.key = append(r.key, '[')
 	}
-	if s.IsObject() {
+	switch {
+	case s.IsObject():
 		r.key = append(r.key, '{')
+	case s.line != "":
+		r.key = append(r.key, '.', s.line[0])
 	}
 	for i := range s.members {
 		r.key = append(append(r.key, s.members[i].key...), '"') // which no key has in it, as it stands in JSON
+	}
+	if s.record != nil {
+		for i := range s.record.Headers {
+			r.key = append(append(r.key, '\n'), s.record.Headers[i].Key...)
+		}
 	}
 	if open := r.open[string(r.key)]; open != nil {
 		return open

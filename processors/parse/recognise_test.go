@@ -2,6 +2,7 @@ package parse
 
 import (
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/tocsin-project/tocsin/pipeline"
@@ -60,5 +61,34 @@ func TestRecogniserForgetsNoFormat(t *testing.T) {
 	t.Logf("%d of %d formats that stand before the right one are still asked", asked, before)
 	if asked == 0 || asked > before/3 {
 		t.Errorf("%d of %d formats that stand before the right one are still asked: the memory is of little use", asked, before)
+	}
+}
+
+// TestTextsOfStrangersNameNoFormat: a client chooses its user agent and the name of its user, and so what stands in the log. What other
+// formats look for, there or in a line before, makes no scanner's report of it.
+func TestTextsOfStrangersNameNoFormat(t *testing.T) {
+	p, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sample := range allSamples(t) {
+		data, err := p.payload(sample.record.Value)
+		if err != nil {
+			continue
+		}
+		text := strings.Map(func(r rune) rune {
+			if r < ' ' || r == '"' || r == '\\' {
+				return -1
+			}
+			return r
+		}, string(data[:min(len(data), 2000)]))
+		for line, want := range map[string]string{
+			`203.0.113.7 - - [24/Nov/2026:08:00:00 +0000] "GET / HTTP/1.1" 200 12 "-" "` + text + `"`: "access-log",
+			"Nov 24 08:00:00 web-1 sshd[7]: Invalid user " + text + " from 203.0.113.7 port 4711":     "sshd-auth",
+		} {
+			if got := p.recognise(newShape(&pipeline.Record{}, []byte(line))); got == nil || got.Name != want {
+				t.Errorf("%s with %s/%s in it is of %v", want, sample.format, sample.name, got)
+			}
+		}
 	}
 }

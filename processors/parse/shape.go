@@ -21,7 +21,7 @@ type Shape struct {
 	formats []Format      // that the payload may be of, for those that carry others
 	members []shapeMember // of the object; every format asks for some, so they are found once
 	keys    uint64        // a bit for each member's key, see keyBit
-	read    bool          // a format has looked at more than Array, Root and the object's keys
+	read    bool          // a format has looked at more than Array, Root, the object's keys, the line's first byte and which headers there are
 }
 
 // Record returns the record that the payload came with.
@@ -98,11 +98,27 @@ func (s *Shape) look(r *pipeline.Record, data []byte) {
 	s.index()
 }
 
+// Begins reports whether the first line that is not empty begins with one of these.
+func (s *Shape) Begins(prefixes ...string) bool {
+	for _, p := range prefixes {
+		if s.line != "" && s.line[0] == p[0] {
+			s.read = true
+			if strings.HasPrefix(s.line, p) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isText reports whether the payload is neither a JSON object, nor an array of them, nor XML.
+func (s *Shape) isText() bool { return s.object == nil && s.Root == "" }
+
 // Header returns a header of the record, whatever the case of its name: bridges carry HTTP headers over as they like.
 func (s *Shape) Header(name string) string {
-	s.read = true
 	for i := range s.record.Headers {
 		if strings.EqualFold(s.record.Headers[i].Key, name) {
+			s.read = true
 			return string(s.record.Headers[i].Value)
 		}
 	}

@@ -19,7 +19,7 @@ var spdx = Format{
 	Frame: Reports,
 	Match: func(s *Shape) bool {
 		if !s.IsObject() {
-			return s.Root == "" && (isSPDXText(s.Data(), "SPDXVersion: SPDX-") || isSPDXYAML(s.Data())) || strings.HasPrefix(s.Line(), "SPDXVersion:")
+			return s.Begins("SPDXVersion:") || s.Root == "" && (isSPDXText(s.Data(), "SPDXVersion: SPDX-") || isSPDXYAML(s.Data()))
 		}
 		return !s.Array && (s.Has("spdxVersion") || strings.Contains(alias(s.Raw("@context")), "spdx.org/rdf") || s.Raw("SPDXID") != nil && s.Has("packages"))
 	},

@@ -20,6 +20,7 @@ var sshd = Format{
 	Types: []string{"auth.failed", "auth.success", "auth.logout", "detection", "db.statement", "http.request", "log"},
 	Known: "syslog lines without <PRI>, most of them of program sshd",
 	Frame: Lines, Log: true,
+	Sure:  matchSSHD,
 	Match: matchSSHD,
 	Parse: parseSSHD,
 }

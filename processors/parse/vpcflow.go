@@ -49,10 +49,10 @@ func isVPCHeader(l string) bool {
 // vpcDefault returns the columns of a line that has no header before it, nil where they cannot be told.
 func vpcDefault(l string) []string {
 	l = strings.TrimSpace(l)
-	n := strings.Count(l, " ") + 1
-	if version := digits(l); version == 0 || version > 2 || n < vpcDefaultColumns || strings.Contains(l, "  ") {
+	if version := digits(l); version == 0 || version > 2 || len(l) == version || l[version] != ' ' || strings.Contains(l, "  ") {
 		return nil
 	}
+	n := strings.Count(l, " ") + 1
 	switch {
 	case n <= len(vpcColumns) && isVPCStatus(wordAt(l, vpcDefaultColumns-1)):
 		return vpcColumns[:n]

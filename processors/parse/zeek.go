@@ -19,7 +19,7 @@ var zeek = Format{
 	Frame: Reports, Log: true,
 	Match: func(s *Shape) bool {
 		if !s.IsObject() {
-			return strings.HasPrefix(s.Line(), "#separator ") || strings.HasPrefix(s.Line(), "#fields\t")
+			return s.Begins("#separator ", "#fields\t")
 		}
 		return s.Has("ts") && (s.Has("id.orig_h") || s.Has("id_orig_h") || s.Has("uid", "id") || s.Has("note", "msg") || s.Has("_path") ||
 			s.Has("@stream") || s.Has("fuid") || s.Has("uids") || s.Has("percent_lost") || s.Has("peer", "mem") ||
