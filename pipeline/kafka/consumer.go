@@ -198,7 +198,8 @@ func halts(err error) bool {
 
 // replaced says what an error means where another process has the name of this one.
 func replaced(err error, instance string) error {
-	for _, fenced := range []error{kerr.FencedInstanceID, kerr.InvalidProducerEpoch, kerr.ProducerFenced} {
+	// INVALID_TXN_STATE is of an end of a transaction that the other one has ended already by taking the name.
+	for _, fenced := range []error{kerr.FencedInstanceID, kerr.InvalidProducerEpoch, kerr.ProducerFenced, kerr.InvalidTxnState} {
 		if errors.Is(err, fenced) {
 			return fmt.Errorf("another process has taken the place of this one, for both are called %q: give each an `instance` of its own in its configuration: %w", instance, err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -517,6 +518,24 @@ func TestDetectEndsTheTransactionOfACrash(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestDetectSaysWhoTookItsPlace: another process of its name ends its open transaction; what the broker says of that does not tell
+// whoever looks for the cause.
+func TestDetectSaysWhoTookItsPlace(t *testing.T) {
+	cfg, cluster := brokers(t)
+	d, err := NewDetect(t.Context(), cfg, "a", func(int, int) pipeline.Correlator { return newTally() }, time.Now, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.InvalidTxnState, Count: 1})
+	value := pipeline.AppendSignal(nil, &pipeline.Signal{Kind: pipeline.SignalMatch, Key: "k", Time: time.Now(), Ingest: time.Now()})
+	if err := client(t, cfg).ProduceSync(t.Context(), &kgo.Record{Topic: SignalsTopic, Value: value}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "another process has taken the place of this one") {
+		t.Error(err)
 	}
 }
 
