@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,12 +27,14 @@ import (
 )
 
 var (
-	binary  = flag.String("tocsin", "bin/tocsin", "the program that is measured")
-	events  = flag.Int("events", 300_000, "records of which the most is measured")
-	lasts   = flag.Duration("lasts", 30*time.Second, "how long records are sent at half of that")
-	alerts  = flag.Int("alerts", 100, "alerts a second")
-	share   = flag.Float64("share", 0.5, "of the most that is sent")
-	warming = flag.Duration("warming", 5*time.Second, "alerts of the first time are not counted")
+	binary     = flag.String("tocsin", "bin/tocsin", "the program that is measured")
+	events     = flag.Int("events", 300_000, "records of which the most is measured")
+	partitions = flag.String("partitions", strconv.Itoa(rig.Partitions), "that the records are in; several numbers, joined by commas, are measured one after the other")
+	library    = flag.Bool("library", true, "judge by the library's rules, not only by that of the alerts that are timed")
+	lasts      = flag.Duration("lasts", 30*time.Second, "how long records are sent at half of that")
+	alerts     = flag.Int("alerts", 100, "alerts a second")
+	share      = flag.Float64("share", 0.5, "of the most that is sent")
+	warming    = flag.Duration("warming", 5*time.Second, "alerts of the first time are not counted")
 )
 
 // latencyRule fires on each event of its type, whose host is the event's number.
@@ -49,24 +52,32 @@ alert: {title: "probe {host}", summary: s}
 func main() {
 	embedded.MaybeChild()
 	flag.Parse()
-	if err := measure(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "latency:", err)
-		os.Exit(1)
+	fmt.Printf("%d records of six formats, broker and ClickHouse beside; the library's rules: %t\n\n%-12s%-22s%-18s%-8s%-10s%-10s%-10s%s\n",
+		*events, *library, "partitions", "the most, events/s", "sent, events/s", "alerts", "p50", "p95", "p99", "at most")
+	for number := range strings.SplitSeq(*partitions, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(number))
+		if err == nil {
+			err = measure(context.Background(), n)
+		}
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "latency: %s partitions: %v\n", number, err)
+			os.Exit(1)
+		}
 	}
 }
 
-func measure(ctx context.Context) error {
+// measure prints what so many partitions come to.
+func measure(ctx context.Context, partitions int) error {
 	dir, err := os.MkdirTemp("", "tocsin-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	most, err := catchUp(ctx, filepath.Join(dir, "most"))
+	most, err := catchUp(ctx, filepath.Join(dir, "most"), partitions)
 	if err != nil {
 		return fmt.Errorf("the most: %w", err)
 	}
-	fmt.Printf("the most: %.0f events/s (%d records of six formats, the library's rules, broker and ClickHouse beside)\n", most, *events)
-	took, rate, err := probe(ctx, filepath.Join(dir, "half"), *share*most)
+	took, rate, err := probe(ctx, filepath.Join(dir, "half"), partitions, *share*most)
 	if err != nil {
 		return fmt.Errorf("at %.0f events/s: %w", *share*most, err)
 	}
@@ -74,13 +85,13 @@ func measure(ctx context.Context) error {
 	at := func(q float64) time.Duration {
 		return took[min(int(q*float64(len(took))), len(took)-1)].Round(time.Millisecond)
 	}
-	fmt.Printf("at %.0f events/s, %d alerts: p50 %v, p95 %v, p99 %v, at most %v\n", rate, len(took), at(0.5), at(0.95), at(0.99), at(1))
+	fmt.Printf("%-12d%-22.0f%-18.0f%-8d%-10v%-10v%-10v%v\n", partitions, most, rate, len(took), at(0.5), at(0.95), at(0.99), at(1))
 	return nil
 }
 
 // open starts broker and warehouse, for a tocsin with the rule of the probes.
-func open(ctx context.Context, dir string) (*rig.Plant, error) {
-	p, err := rig.Open(ctx, *binary, dir, true, "alerts: {per_minute: 10000}")
+func open(ctx context.Context, dir string, partitions int) (*rig.Plant, error) {
+	p, err := rig.Open(ctx, *binary, dir, partitions, *library, "alerts: {per_minute: 10000}")
 	if err != nil {
 		return nil, err
 	}
@@ -88,8 +99,8 @@ func open(ctx context.Context, dir string) (*rig.Plant, error) {
 }
 
 // catchUp returns how many events a second are stored and judged of a topic that is full.
-func catchUp(ctx context.Context, dir string) (rate float64, err error) {
-	p, err := open(ctx, dir)
+func catchUp(ctx context.Context, dir string, partitions int) (rate float64, err error) {
+	p, err := open(ctx, dir, partitions)
 	if err != nil {
 		return 0, err
 	}
@@ -125,8 +136,8 @@ func catchUp(ctx context.Context, dir string) (rate float64, err error) {
 }
 
 // probe sends records at a rate, and returns how long each alert took, and the rate that was reached.
-func probe(ctx context.Context, dir string, rate float64) (took []time.Duration, reached float64, err error) {
-	p, err := open(ctx, dir)
+func probe(ctx context.Context, dir string, partitions int, rate float64) (took []time.Duration, reached float64, err error) {
+	p, err := open(ctx, dir, partitions)
 	if err != nil {
 		return nil, 0, err
 	}

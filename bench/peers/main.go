@@ -133,7 +133,7 @@ func play(ctx context.Context, contestants []*contestant, round int, detect bool
 		return err
 	}
 	defer os.RemoveAll(dir)
-	plant, err := rig.Open(ctx, *own, filepath.Join(dir, "plant"), false, "")
+	plant, err := rig.Open(ctx, *own, filepath.Join(dir, "plant"), rig.Partitions, false, "")
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/tocsin-project/tocsin/pipeline/embedded"
 )
 
-// Topic is where the records come from, in so many partitions.
+// Topic is where the records come from, in so many partitions where nothing else is said.
 const (
 	Topic      = "raw.bench"
 	Partitions = 6
@@ -49,16 +49,16 @@ type Process struct {
 	done    chan struct{} // closed: it has ended
 }
 
-// Open starts broker and warehouse in a new folder dir. The rules are those of the folder Rules, with library our own as well;
+// Open starts broker and warehouse in a new folder dir. Topic has so many partitions. The rules are those of the folder Rules, with library our own as well;
 // extra is configuration beside servers, topic and rules.
-func Open(ctx context.Context, binary, dir string, library bool, extra string) (_ *Plant, err error) {
+func Open(ctx context.Context, binary, dir string, partitions int, library bool, extra string) (_ *Plant, err error) {
 	p := &Plant{Dir: dir, Rules: filepath.Join(dir, "rules"), Process: Process{Config: filepath.Join(dir, "tocsin.yaml"), binary: binary}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close(ctx))
 		}
 	}()
-	if p.Kafka, err = embedded.StartKafka(embedded.KafkaConfig{Dir: filepath.Join(dir, "kafka"), Topics: []embedded.Topic{{Name: Topic, Partitions: Partitions}}}); err != nil {
+	if p.Kafka, err = embedded.StartKafka(embedded.KafkaConfig{Dir: filepath.Join(dir, "kafka"), Topics: []embedded.Topic{{Name: Topic, Partitions: int32(partitions)}}}); err != nil {
 		return p, err
 	}
 	if p.server, err = embedded.StartClickHouse(ctx, embedded.ClickHouseConfig{Dir: ClickHouseDir(dir)}); err != nil {

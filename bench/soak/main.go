@@ -73,7 +73,7 @@ func soak(ctx context.Context) (err error) {
 		return err
 	}
 	defer disk.close()
-	p, err := rig.Open(ctx, *binary, dir, true, "alerts: {per_minute: 10000}")
+	p, err := rig.Open(ctx, *binary, dir, rig.Partitions, true, "alerts: {per_minute: 10000}")
 	if err != nil {
 		return err
 	}
