@@ -1,10 +1,12 @@
 package correlate
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
 	"slices"
+	"strings"
 )
 
 // large is what a window of many entries has beside them, so that neither its aggregates nor its encoding are made anew
@@ -13,37 +15,84 @@ type large struct {
 	running []running // the aggregates of the window, by place
 	chunks  []chunk   // encodings of the first entries
 	covered int       // how many entries the chunks have
+	memory  []entry   // what the window's entries are part of, empty: those that were dropped leave room before them
+	texts   strings.Builder
 }
 
 // chunk is the encoding of n entries side by side.
 type chunk struct {
-	n    int
-	text []byte // empty where one of them has changed
+	n           int
+	first, last int64  // times of its first entry and of its last, where there is a text
+	text        []byte // never changed: a transaction may hold it as well. Nil where an entry has changed
 }
 
-// chunkEntries is how many entries a new chunk has. By late ones it grows to twice as many.
-const chunkEntries = 256
+const (
+	chunkEntries = 256  // of a new chunk. By late ones it grows to twice as many
+	entryBytes   = 40   // about what an entry takes when it is encoded
+	textBlock    = 4096 // bytes of values that are allocated at a time: they go about as they came
+)
 
-// entryBytes is about what an entry takes when it is encoded.
-const entryBytes = 40
+// text returns the bytes as a text to keep.
+func (l *large) text(b []byte) string {
+	if l.texts.Cap()-l.texts.Len() < len(b) {
+		l.texts = strings.Builder{}
+		l.texts.Grow(max(textBlock, len(b)))
+	}
+	from := l.texts.Len()
+	l.texts.Write(b)
+	return l.texts.String()[from:]
+}
 
-// encode appends the encodings of the entries. Chunks that have not changed are copied.
-func (l *large) encode(b []byte, entries []entry) []byte {
+// room returns the entries with room for one more behind them.
+func (l *large) room(entries []entry) []entry {
+	if len(entries) < cap(entries) {
+		return entries
+	}
+	if dropped := cap(l.memory) - cap(entries); dropped < len(entries)/2 {
+		l.memory = make([]entry, 0, len(entries)+len(entries)/2)
+	}
+	return append(l.memory, entries...)
+}
+
+// settle makes the texts of all chunks. It returns how many entries they have, and the time of the last one.
+func (l *large) settle(entries []entry) (n int, last int64) {
 	for ; len(entries)-l.covered >= chunkEntries; l.covered += chunkEntries {
 		l.chunks = append(l.chunks, chunk{n: chunkEntries})
 	}
-	before := int64(0)
 	for i := range l.chunks {
 		c := &l.chunks[i]
-		if len(c.text) == 0 {
-			c.text = appendEntries(slices.Grow(c.text, entryBytes*c.n), entries[:c.n], entries[0].time)
+		if c.text == nil {
+			in := entries[n : n+c.n]
+			c.first, c.last = in[0].time, in[c.n-1].time
+			c.text = appendEntries(make([]byte, 0, entryBytes*c.n), in, c.first)
 		}
-		// The first entry's time is told from that of the one before it, which may be another one by now.
-		b = binary.AppendVarint(b, entries[0].time-before)
-		b = append(b, c.text[1:]...)
-		before, entries = entries[c.n-1].time, entries[c.n:]
+		n, last = n+c.n, c.last
 	}
-	return appendEntries(b, entries, before)
+	return n, last
+}
+
+// appendChunks appends the encodings of entries that are in chunks with texts.
+func appendChunks(b []byte, chunks []chunk) []byte {
+	size, before := 0, int64(0)
+	for i := range chunks {
+		size += len(chunks[i].text) + binary.MaxVarintLen64
+	}
+	b = slices.Grow(b, size)
+	for i := range chunks {
+		c := &chunks[i]
+		// The first entry's time is told from that of the one before it, which may be another one by now.
+		b = binary.AppendVarint(b, c.first-before)
+		b = append(b, c.text[1:]...)
+		before = c.last
+	}
+	return b
+}
+
+// withChunks returns the whole of a saved encoding.
+func withChunks(saved []byte, chunks []chunk) []byte {
+	_, n := binary.Uvarint(saved)
+	whole := appendChunks(bytes.Clone(saved[:n]), chunks)
+	return append(whole, saved[n:]...)
 }
 
 // appendEntries appends encodings of entries; before is the time that the first one's is told from.
@@ -70,7 +119,7 @@ func (l *large) change(at, more int) {
 		if start -= c.n; at < start {
 			continue
 		}
-		c.n, c.text = c.n+more, c.text[:0]
+		c.n, c.text = c.n+more, nil
 		l.covered += more
 		if c.n > 2*chunkEntries {
 			half := chunk{n: c.n - chunkEntries}
@@ -87,7 +136,7 @@ func (l *large) drop(n int) {
 	for n > 0 && len(l.chunks) > 0 {
 		c := &l.chunks[0]
 		if c.n > n {
-			c.n, c.text = c.n-n, c.text[:0]
+			c.n, c.text = c.n-n, nil
 			return
 		}
 		n -= c.n
@@ -108,15 +157,15 @@ type tallied struct {
 	entries uint32
 }
 
-// tallySeed keeps who chooses values from knowing their hashes.
-var tallySeed = maphash.MakeSeed()
+// hashSeed keeps who chooses values from knowing their hashes.
+var hashSeed = maphash.MakeSeed()
 
 // add counts so many entries more of the value, or less.
 func (t *tally) add(value string, entries int) {
 	if 4*t.values >= 3*len(t.slots) {
 		t.grow()
 	}
-	h := max(maphash.String(tallySeed, value), 1)
+	h := max(maphash.String(hashSeed, value), 1)
 	i := t.find(h)
 	s := &t.slots[i]
 	if s.hash == 0 {

@@ -42,11 +42,15 @@ func TestLargeWindowsAreTheirEntries(t *testing.T) {
 			if got := w.large.running[0].tally.values; got != len(values) {
 				t.Fatalf("seed %d: %d values, want %d", seed, got, len(values))
 			}
-			want := appendEntries(nil, w.entries, 0)
+			want := (&window{entries: w.entries, lo: w.lo, hi: w.hi, end: w.end, notes: w.notes, episode: w.episode}).encode(nil)
+			saved, chunks := w.save(nil)
 			for range 2 { // made, and made of what was made
-				if got := w.large.encode(nil, w.entries); !bytes.Equal(got, want) {
+				if got := w.encode(nil); !bytes.Equal(got, want) {
 					t.Fatalf("seed %d, signal %d: the encoding of %d entries is another one than that of each", seed, i, len(w.entries))
 				}
+			}
+			if got := withChunks(saved, chunks); !bytes.Equal(got, want) {
+				t.Fatalf("seed %d, signal %d: %d entries are put back as others", seed, i, len(w.entries))
 			}
 			if rng.IntN(4) == 0 {
 				w.drop(set.Rules[0], rng.IntN(1+len(w.entries)/4))

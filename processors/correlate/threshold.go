@@ -3,6 +3,7 @@ package correlate
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"math"
 	"slices"
 	"sort"
@@ -46,6 +47,7 @@ type entry struct {
 	values string    // packed: length and text of each
 	id     uuid.UUID // of the first
 	n      uint32
+	hash   uint32 // of the values: others are told apart by it mostly
 }
 
 // slice returns the entry's slice, of which each has the length l. To compare times with a slice's bounds is faster.
@@ -192,14 +194,17 @@ func (w *window) insert(c *call, s *pipeline.Signal, slice int64) {
 		b = appendText(b, v)
 	}
 	c.scratch = b
+	in := entry{n: 1, id: s.EventID, time: s.Time.UnixNano(), hash: uint32(maphash.Bytes(hashSeed, b))}
 	l := sliceLength(c.rule)
 	at := len(w.entries)
 	for at > 0 && w.entries[at-1].time >= (slice+1)*l {
 		at--
 	}
-	for i := at - 1; i >= max(0, at-mergeReach) && w.entries[i].time >= slice*l; i-- {
-		if e := &w.entries[i]; e.values == string(b) {
+	near := w.entries[max(0, at-mergeReach):at]
+	for i := len(near) - 1; i >= 0; i-- {
+		if e := &near[i]; e.hash == in.hash && e.time >= slice*l && e.values == string(b) {
 			e.n++
+			i += at - len(near)
 			if w.large != nil {
 				w.large.change(i, 0)
 			}
@@ -209,10 +214,17 @@ func (w *window) insert(c *call, s *pipeline.Signal, slice int64) {
 			return
 		}
 	}
-	in := entry{n: 1, id: s.EventID, time: s.Time.UnixNano(), values: string(b)}
-	w.entries = slices.Insert(w.entries, at, in)
-	if w.large != nil {
+	if w.large == nil {
+		in.values = string(b)
+	} else {
+		in.values = w.large.text(b)
+		w.entries = w.large.room(w.entries)
 		w.large.change(at, 1)
+	}
+	w.entries = append(w.entries, in)
+	if last := len(w.entries) - 1; at < last {
+		copy(w.entries[at+1:], w.entries[at:last])
+		w.entries[at] = in
 	}
 	switch {
 	case at < int(w.lo) || slice < w.begin(c.rule):
@@ -222,7 +234,7 @@ func (w *window) insert(c *call, s *pipeline.Signal, slice int64) {
 		w.count(c.rule, in.values, 1, 1)
 	}
 	if w.large == nil && len(w.entries) > fewEntries {
-		w.large = &large{running: make([]running, len(c.rule.Aggregates))}
+		w.large = &large{running: make([]running, len(c.rule.Aggregates)), memory: w.entries[:0]}
 		for i := w.lo; i < w.hi; i++ {
 			w.count(c.rule, w.entries[i].values, int64(w.entries[i].n), 1)
 		}
@@ -450,8 +462,11 @@ func (w *window) drop(r *rule.Rule, n int) {
 			w.count(r, w.entries[i].values, -int64(w.entries[i].n), -1)
 		}
 		w.large.drop(n)
-	}
-	if w.entries = slices.Delete(w.entries, 0, n); cap(w.entries) > 4*len(w.entries) {
+		if w.entries = w.entries[n:]; cap(w.large.memory) > 4*len(w.entries) {
+			w.entries = slices.Clone(w.entries)
+			w.large.memory = w.entries[:0]
+		}
+	} else if w.entries = slices.Delete(w.entries, 0, n); cap(w.entries) > 4*len(w.entries) {
 		w.entries = slices.Clone(w.entries)
 	}
 	w.lo, w.hi = max(w.lo-int32(n), 0), max(w.hi-int32(n), 0)
@@ -551,11 +566,26 @@ func (w *window) explain(r *rule.Rule) []string {
 
 func (w *window) encode(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(w.entries)))
+	n, before := 0, int64(0)
 	if w.large != nil {
-		b = w.large.encode(b, w.entries)
-	} else {
-		b = appendEntries(b, w.entries, 0)
+		n, before = w.large.settle(w.entries)
+		b = appendChunks(b, w.large.chunks)
 	}
+	return w.appendRest(b, n, before)
+}
+
+// save is encode without what is in chunks, which it returns: they are what withChunks puts back.
+func (w *window) save(b []byte) ([]byte, []chunk) {
+	if w.large == nil {
+		return w.encode(b), nil
+	}
+	n, before := w.large.settle(w.entries)
+	return w.appendRest(binary.AppendUvarint(b, uint64(len(w.entries))), n, before), slices.Clone(w.large.chunks)
+}
+
+// appendRest appends the entries behind the first n, and all else.
+func (w *window) appendRest(b []byte, n int, before int64) []byte {
+	b = appendEntries(b, w.entries[n:], before)
 	b = binary.AppendVarint(binary.AppendUvarint(binary.AppendUvarint(b, uint64(w.lo)), uint64(w.hi)), w.end)
 	b = appendNotes(b, &w.notes)
 	return appendEpisode(b, w.episode)
@@ -567,7 +597,9 @@ func (w *window) decode(d *decoder) {
 		t := int64(0)
 		for i := range w.entries {
 			t += d.varint()
-			w.entries[i] = entry{time: t, n: uint32(d.uvarint()), id: d.uuid(), values: d.text()}
+			e := entry{time: t, n: uint32(d.uvarint()), id: d.uuid(), values: d.text()}
+			e.hash = uint32(maphash.String(hashSeed, e.values))
+			w.entries[i] = e
 		}
 	}
 	w.lo, w.hi, w.end = int32(d.uvarint()), int32(d.uvarint()), d.varint()

@@ -28,7 +28,8 @@ type transaction struct {
 
 type undoKey struct {
 	key      *keyed
-	from, to int // of the arena
+	from, to int     // of the arena
+	chunks   []chunk // of a large window
 	touched  uint64
 	existed  bool // before the transaction
 }
@@ -59,8 +60,13 @@ func (t *transaction) newKey(k *keyed) {
 func (t *transaction) touchKey(k *keyed) {
 	k.tx = t.number
 	from := len(t.arena)
-	t.arena = k.judge.encode(t.arena)
-	t.keys = append(t.keys, undoKey{k, from, len(t.arena), k.touched, true})
+	var chunks []chunk
+	if w, ok := k.judge.(*window); ok {
+		t.arena, chunks = w.save(t.arena)
+	} else {
+		t.arena = k.judge.encode(t.arena)
+	}
+	t.keys = append(t.keys, undoKey{k, from, len(t.arena), chunks, k.touched, true})
 }
 
 func (t *transaction) newOrigin(o *origin) {
@@ -105,7 +111,11 @@ func (e *Engine) Rollback() {
 			continue
 		}
 		k.judge = newJudge(k.rule.rule)
-		d := &decoder{rest: t.arena[u.from:u.to]}
+		state := t.arena[u.from:u.to]
+		if u.chunks != nil {
+			state = withChunks(state, u.chunks)
+		}
+		d := &decoder{rest: state}
 		k.judge.decode(d)
 		if d.bad {
 			panic("BUG: a state cannot be decoded from its own encoding")
@@ -115,7 +125,7 @@ func (e *Engine) Rollback() {
 			k.append(&k.rule.touched)
 			k.rule.bytes += int64(k.size)
 		}
-		k.resize(u.to - u.from + 1) // and the version
+		k.resize(len(state) + 1) // and the version
 		k.touched = u.touched
 		disordered[k.rule] = true
 		defer e.refile(k) // once the watermark is back as well
